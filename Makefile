@@ -1,0 +1,33 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test check format runs picture schema clean
+
+demo: $(VENV)/.demo ## what an assistant sees, over a real MCP connection
+	@$(BIN)/python examples/demo.py
+
+test: $(VENV)/.dev ## lint, types, import contracts, all tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -n 2
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# A folder whose stamp is older than the project's own list of needs is brought up to date.
+$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e ".[mcp]"
+	@touch $@
+
+# torch by its exact version first: any other way of asking for it may bring gigabytes of GPU libraries.
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) torch==2.13.0
+	$(PIP) -e ".[all,dev]"
+	@touch $@ $(VENV)/.demo
+
+clean:
+	rm -rf $(VENV) build dist

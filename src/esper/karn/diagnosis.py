@@ -1,0 +1,217 @@
+"""From counts to a verdict on thrash. Pure: numbers in, words and numbers out.
+
+SQL, MCP, the command line and Sanctum all come here with counts, so that no two of them can disagree.
+``docs/metrics.md`` explains each number; the thresholds are in ``esper.leyline.thresholds``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+
+import msgspec
+
+from esper.leyline.thresholds import (
+    COIN_FLIP_RATE,
+    MIN_PAIRS,
+    SWEEP_CHURN,
+    WATCH_AT,
+    band,
+    indicator,
+    wilson_interval,
+    z_score,
+)
+
+LABELS = {
+    "thrashing": "reverses itself more often than a coin flip would, beyond chance",
+    "sweeping": "goes up and down for ever without settling, though it rarely reverses at once",
+    "two_levels": "has only levels 0 and 1, so that every op must reverse the last: nothing can be told",
+    "insufficient_data": f"has fewer than {MIN_PAIRS} pairs of consecutive ops",
+    "caution": "reverses itself often",
+    "watch": "reverses itself now and then",
+    "healthy": "rarely reverses itself",
+    "unproven": "has a reversal rate above 0.7 that chance could explain",
+}
+"""Every label of a slot, with what it says: "slot r0c0 " + LABELS[label]."""
+
+
+class SlotCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is counted over one slot's internal ops in one run.
+
+    A pair is two consecutive ops of one seed in one episode. It is free when the level between the two
+    lies strictly between 0 and max_level, so that the second op could have gone either way.
+    """
+
+    env_id: int | None
+    slot_id: str | None
+    max_level: int | None
+    """Highest max_level seen."""
+    n_ops: int
+    grow_count: int
+    shrink_count: int
+    n_pairs: int
+    n_reversals: int
+    n_free_pairs: int
+    n_free_reversals: int
+    n_undone: int
+    """Ops that the next op reversed within 5 epochs."""
+    net_change: int
+    """Sum of directions over all seeds and episodes: +1 a GROW, -1 a SHRINK."""
+    absolute_net_change: int
+    """Sum over seeds and episodes of how far each ended from where it began, in ops."""
+
+
+class SlotVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """The judgement on one slot, with every number behind it. Rates are 0 to 1, None without a pair."""
+
+    env_id: int | None
+    slot_id: str | None
+    label: str
+    """One of LABELS."""
+    thrashing: bool
+    """Whether the slot is named: the corrected interval of its free rate lies above 0.5."""
+    band: str
+    """The band of the reversal rate alone."""
+    indicator: str | None
+    """The colour of the reversal rate alone."""
+    max_level: int | None
+    n_ops: int
+    grow_count: int
+    shrink_count: int
+    net_change: int
+    n_pairs: int
+    reversal_rate: float | None
+    n_free_pairs: int
+    free_reversal_rate: float | None
+    free_low: float | None
+    """Lower end of the free rate's 95 % Wilson interval, not corrected for the number of slots."""
+    free_high: float | None
+    corrected_low: float | None
+    """Lower end with the Bonferroni correction, which decides ``thrashing``."""
+    vs_random: str | None
+    """less, indistinguishable or more: the free rate against a coin flip's 0.5."""
+    undone_within_5: float | None
+    """Share of ops that the next one reversed within 5 epochs."""
+    churn: float | None
+    """1 - |net| / ops: 0 for one way only, 1 for all in vain."""
+    sweeping: bool
+
+
+def judge_slots(counts: Iterable[SlotCounts]) -> list[SlotVerdict]:
+    """Judge every slot of a run together: each is one look, and the interval is corrected for all.
+
+    Args:
+        counts: one entry per environment and slot, the whole run's.
+
+    Returns:
+        The verdicts, worst first: named slots before others, then by the corrected interval's lower
+        end, the free rate and the reversal rate.
+    """
+    slots = list(counts)
+    looks = max(1, sum(slot.n_free_pairs >= MIN_PAIRS for slot in slots))
+    verdicts = [_judge(slot, looks) for slot in slots]
+    return sorted(verdicts, key=_worst_first)
+
+
+def _judge(slot: SlotCounts, looks: int) -> SlotVerdict:
+    rate = _share(slot.n_reversals, slot.n_pairs)
+    two_levels = slot.max_level is not None and slot.max_level <= 1
+    free_pairs = 0 if two_levels else slot.n_free_pairs
+    free_rate = _share(slot.n_free_reversals, free_pairs)
+    interval = wilson_interval(slot.n_free_reversals, free_pairs)
+    corrected = wilson_interval(slot.n_free_reversals, free_pairs, z_score(looks))
+    enough = free_pairs >= MIN_PAIRS
+    thrashing = enough and corrected is not None and corrected[0] > COIN_FLIP_RATE
+    churn = None if slot.n_ops == 0 else 1 - slot.absolute_net_change / slot.n_ops
+    sweeping = (
+        churn is not None
+        and churn > SWEEP_CHURN
+        and slot.n_ops >= MIN_PAIRS
+        and free_rate is not None
+        and free_rate < WATCH_AT
+    )
+    return SlotVerdict(
+        env_id=slot.env_id,
+        slot_id=slot.slot_id,
+        label=_label(slot, rate, two_levels=two_levels, thrashing=thrashing, sweeping=sweeping),
+        thrashing=thrashing,
+        band=band(rate, slot.n_pairs),
+        indicator=indicator(rate, slot.n_pairs),
+        max_level=slot.max_level,
+        n_ops=slot.n_ops,
+        grow_count=slot.grow_count,
+        shrink_count=slot.shrink_count,
+        net_change=slot.net_change,
+        n_pairs=slot.n_pairs,
+        reversal_rate=rate,
+        n_free_pairs=free_pairs,
+        free_reversal_rate=free_rate,
+        free_low=None if interval is None else interval[0],
+        free_high=None if interval is None else interval[1],
+        corrected_low=None if corrected is None else corrected[0],
+        vs_random=vs_random(interval),
+        undone_within_5=_share(slot.n_undone, slot.n_ops),
+        churn=churn,
+        sweeping=sweeping,
+    )
+
+
+def _label(slot: SlotCounts, rate: float | None, *, two_levels: bool, thrashing: bool, sweeping: bool) -> str:
+    if slot.n_pairs < MIN_PAIRS:
+        return "insufficient_data"
+    if two_levels:
+        return "two_levels"
+    if thrashing:
+        return "thrashing"
+    if sweeping:
+        return "sweeping"
+    word = band(rate, slot.n_pairs)
+    return "unproven" if word == "thrash" else word
+
+
+def vs_random(interval: tuple[float, float] | None) -> str | None:
+    """The free rate against a coin flip's 0.5: less, indistinguishable or more; None without a pair."""
+    if interval is None:
+        return None
+    if interval[1] < COIN_FLIP_RATE:
+        return "less"
+    return "more" if interval[0] > COIN_FLIP_RATE else "indistinguishable"
+
+
+def _worst_first(verdict: SlotVerdict) -> tuple[bool, float, float, float, int, str]:
+    return (
+        not verdict.thrashing,
+        -(verdict.corrected_low or 0.0),
+        -(verdict.free_reversal_rate or 0.0),
+        -(verdict.reversal_rate or 0.0),
+        -1 if verdict.env_id is None else verdict.env_id,
+        verdict.slot_id or "",
+    )
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def thrash_span(free_reversals: Sequence[bool]) -> tuple[int, int] | None:
+    """Where in a slot's free pairs the thrashing lies: the first and the last pair of it.
+
+    The stretch that most favours a policy that reverses 80 % of the time over a coin flip: the highest
+    sum of log-likelihood ratios over any contiguous stretch, which is Page's cumulative sum (E. S.
+    Page, "Continuous inspection schemes", Biometrika 41 (1954), 100-115).
+
+    Args:
+        free_reversals: for each free pair in order, whether it was a reversal.
+
+    Returns:
+        Indices of the first and last pair, or None if no stretch favours thrashing.
+    """
+    # log(0.8 / 0.5) for a reversal, log(0.2 / 0.5) for none.
+    sums = [0.0, *accumulate(0.4700036 if reversal else -0.9162907 for reversal in free_reversals)]
+    best, span, low = 0.0, None, 0
+    for end in range(1, len(sums)):
+        if sums[end - 1] < sums[low]:
+            low = end - 1
+        if sums[end] - sums[low] > best:
+            best, span = sums[end] - sums[low], (low, end - 1)
+    return span

@@ -1,0 +1,124 @@
+"""Which lines of a file are events, and what is wrong with the others. No bad line hides a good one."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+
+import msgspec
+
+from esper.karn.jsonl.repair import NotAnEvent, repair_line
+from esper.karn.jsonl.tail import Chunk
+
+SNIPPET_CHARACTERS = 120
+
+
+class Probe(msgspec.Struct):
+    """As much of a line as decides whether it is an event, and which reader its data needs."""
+
+    event_type: str
+    data: msgspec.Raw = msgspec.Raw(b"null")
+    schema: int | None = None
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Something wrong with one line.
+
+    ``kind``: ``line``, it is not an event and was left out; ``field``, one field of its data has the
+    wrong type and reads as null; ``repaired``, it was read after a repair.
+    """
+
+    kind: str
+    line_number: int
+    offset: int
+    reason: str
+    snippet: str
+
+
+class EventLines(msgspec.Struct):
+    """The events of a chunk, field by field, in file order, and its problems."""
+
+    lines: list[bytes]
+    """Each event's JSON, without its newline; repaired where that was needed."""
+    probes: list[Probe]
+    offsets: list[int]
+    line_numbers: list[int]
+    problems: list[Problem]
+
+
+class _LenientProbe(msgspec.Struct):
+    event_type: str
+    data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_probe = msgspec.json.Decoder(Probe)
+_lenient_probe = msgspec.json.Decoder(_LenientProbe)
+
+
+def read_lines(chunk: Chunk) -> EventLines:
+    """Split a chunk into events and problems.
+
+    A line is an event when it is RFC 8259 JSON, an object with a text ``event_type``. Blank lines are
+    neither. A leading byte order mark or NUL bytes are taken off, and the bare NaN and Infinity that
+    some writers put where JSON has no word are read as null.
+    """
+    raw = chunk.data.split(b"\n")
+    raw.pop()  # what follows the last newline
+    offsets = list(accumulate((len(line) + 1 for line in raw[:-1]), initial=chunk.offset))
+    try:
+        chunk.data.decode()  # the probe does not look into the texts that it skips
+        probes = _probe.decode_lines(chunk.data)
+        if len(probes) == len(raw):
+            numbers = list(range(chunk.line_number, chunk.line_number + len(raw)))
+            return EventLines(lines=raw, probes=probes, offsets=offsets, line_numbers=numbers, problems=[])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    found = EventLines(lines=[], probes=[], offsets=[], line_numbers=[], problems=[])
+    for index, (line, offset) in enumerate(zip(raw, offsets, strict=True)):
+        _read_line(line, offset, chunk.line_number + index, found)
+    return found
+
+
+def _read_line(line: bytes, offset: int, number: int, found: EventLines) -> None:
+    if not line.strip():
+        return
+    try:
+        line, repairs = repair_line(line)
+        probe = probe_line(line)
+    except NotAnEvent as error:
+        found.problems.append(Problem("line", number, offset, str(error), snippet(line)))
+        return
+    for repair in repairs:
+        found.problems.append(Problem("repaired", number, offset, repair, snippet(line)))
+    found.lines.append(line)
+    found.probes.append(probe)
+    found.offsets.append(offset)
+    found.line_numbers.append(number)
+
+
+def probe_line(line: bytes) -> Probe:
+    """The probe of one line.
+
+    Raises:
+        NotAnEvent: if it is JSON but not an object with a text ``event_type``.
+    """
+    try:
+        return _probe.decode(line)
+    except msgspec.ValidationError:
+        pass
+    try:
+        probe = _lenient_probe.decode(line)
+    except msgspec.ValidationError as error:
+        raise NotAnEvent(_what_is_missing(line, error)) from None
+    return Probe(event_type=probe.event_type, data=probe.data)
+
+
+def _what_is_missing(line: bytes, error: msgspec.ValidationError) -> str:
+    if not line.lstrip().startswith(b"{"):
+        return "JSON, but not an object"
+    return "no event_type" if "missing" in str(error) else "event_type is not a text"
+
+
+def snippet(line: bytes) -> str:
+    """The start of a line, fit to be shown: one line, no control characters."""
+    text = line[: SNIPPET_CHARACTERS * 4].decode("utf-8", "replace")[:SNIPPET_CHARACTERS]
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

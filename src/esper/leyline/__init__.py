@@ -1,0 +1,73 @@
+"""leyline: the contracts that every other part shares."""
+
+from esper.leyline.actions import LifecycleOp, SeedInternalKind
+from esper.leyline.errors import (
+    KarnError,
+    NotFoundError,
+    QueryError,
+    QueryTimeoutError,
+    RunLockedError,
+    TelemetryFileError,
+    TelemetryUsageError,
+)
+from esper.leyline.events import (
+    PAYLOADS,
+    SCHEMA,
+    EventSink,
+    RankSink,
+    TelemetryEvent,
+    TelemetryEventType,
+)
+from esper.leyline.payloads import (
+    CounterfactualDeltaPayload,
+    DecisionPayload,
+    EpisodeOutcomePayload,
+    EpochCompletedPayload,
+    EventsDroppedPayload,
+    InternalOpMetricsPayload,
+    Payload,
+    PPOUpdateCompletedPayload,
+    SeedFossilizedPayload,
+    SeedGerminatedPayload,
+    SeedInternalLevelChangedPayload,
+    SeedPrunedPayload,
+    SeedStageChangedPayload,
+    TrainingFinishedPayload,
+    TrainingStartedPayload,
+)
+from esper.leyline.thresholds import band, indicator
+
+__all__ = [
+    "PAYLOADS",
+    "SCHEMA",
+    "CounterfactualDeltaPayload",
+    "DecisionPayload",
+    "EpisodeOutcomePayload",
+    "EpochCompletedPayload",
+    "EventSink",
+    "EventsDroppedPayload",
+    "InternalOpMetricsPayload",
+    "KarnError",
+    "LifecycleOp",
+    "NotFoundError",
+    "PPOUpdateCompletedPayload",
+    "Payload",
+    "QueryError",
+    "QueryTimeoutError",
+    "RankSink",
+    "RunLockedError",
+    "SeedFossilizedPayload",
+    "SeedGerminatedPayload",
+    "SeedInternalKind",
+    "SeedInternalLevelChangedPayload",
+    "SeedPrunedPayload",
+    "SeedStageChangedPayload",
+    "TelemetryEvent",
+    "TelemetryEventType",
+    "TelemetryFileError",
+    "TelemetryUsageError",
+    "TrainingFinishedPayload",
+    "TrainingStartedPayload",
+    "band",
+    "indicator",
+]

@@ -1,0 +1,235 @@
+"""The only place that turns events into lines of JSON and back."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from esper.leyline.events import PAYLOADS, SCHEMA, TelemetryEvent, TelemetryEventType
+from esper.leyline.payloads import DecisionPayload, Payload
+
+NON_FINITE = "non_finite"
+"""Field of ``data`` that names each non-finite float and its value."""
+
+_FIELD_OF_ERROR = re.compile(r" - at `\$\.([^.\[`]+)")
+
+
+class LineError(ValueError):
+    """A line that is not an event; the text says why."""
+
+
+class FieldError(ValueError):
+    """A payload without a field that it can't be read without; the text names it."""
+
+
+def _plain_number(value: Any) -> Any:
+    """NumPy scalars and 0-d tensors are numbers to the user, so they are to the encoder."""
+    item = getattr(value, "item", None)
+    if item is None:
+        raise TypeError(f"an event can't carry a {type(value).__name__}: use numbers, texts, lists and dicts")
+    return item()
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_plain_number)
+_encode = _encoder.encode
+
+
+class _Envelope(msgspec.Struct):
+    event_type: str
+    data: msgspec.Raw = msgspec.Raw(b"null")
+    event_id: str | None = None
+    timestamp: str | None = None
+    seed_id: str | None = None
+    slot_id: str | None = None
+    epoch: int | None = None
+    group_id: str | None = None
+    message: str | None = None
+    severity: str | None = None
+    rank: int | None = None
+    seq: int | None = None
+    schema: int | None = None
+
+
+_envelope_decoder = msgspec.json.Decoder(_Envelope, strict=False)
+
+
+@cache
+def _payload_decoder(payload_type: type[Payload]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(payload_type, strict=False)
+
+
+def encode_event(event: TelemetryEvent, extra: Mapping[str, Any] | None = None) -> bytes:
+    """One event as one line, newline included.
+
+    A NaN or infinity has no JSON: it is written as null, and ``data.non_finite`` names the field and
+    its value, for example ``{"loss_after": "NaN"}``.
+
+    Args:
+        event: the event; its ``data`` is a payload or a dict.
+        extra: fields to add to ``data``.
+
+    Raises:
+        TypeError: if ``data`` holds something that is not a number, text, list or dict.
+    """
+    line = _encode(event)
+    # msgspec writes a NaN as null without a word; optional fields left at None are not written at
+    # all, so only lines with a null inside ``data`` need the slow look.
+    if extra is None and line.find(b":null", line.find(b'"data":')) < 0:
+        return line + b"\n"
+    return _encode_checked(event, extra) + b"\n"
+
+
+def _encode_checked(event: TelemetryEvent, extra: Mapping[str, Any] | None) -> bytes:
+    data = msgspec.to_builtins(event.data, enc_hook=_plain_number) if event.data is not None else {}
+    if not isinstance(data, dict):
+        return _encode(event)
+    names: dict[str, str] = {}
+    _collect_non_finite(data, "", names)
+    if not names and not extra:
+        return _encode(event)
+    if names:
+        data[NON_FINITE] = names
+    if extra:
+        data.update(extra)
+    return _encode(msgspec.structs.replace(event, data=data))
+
+
+def _collect_non_finite(value: Any, path: str, names: dict[str, str]) -> None:
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            names[path] = spell_non_finite(value)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _collect_non_finite(item, f"{path}.{key}" if path else str(key), names)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _collect_non_finite(item, f"{path}.{index}", names)
+
+
+def spell_non_finite(value: float) -> str:
+    """``NaN``, ``Infinity`` or ``-Infinity``, as JavaScript and Python's json spell them."""
+    if math.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
+
+
+def decode_event(line: bytes) -> tuple[TelemetryEvent, list[str]]:
+    """A line as an event with a typed payload, and the names of the fields that could not be read.
+
+    A field whose value has the wrong type is read as None and named; so are an envelope's. Texts that
+    spell a number are numbers, as the predecessor wrote them. An event of unknown type, or an
+    ANALYTICS_SNAPSHOT of another kind than a decision, keeps its ``data`` as a dict.
+
+    Raises:
+        LineError: if the line is not a JSON object with a text ``event_type``.
+        FieldError: if the payload lacks a field that it makes no sense without.
+    """
+    try:
+        envelope = _envelope_decoder.decode(line)
+        bad: list[str] = []
+    except msgspec.ValidationError:
+        envelope, bad = _lenient(line, _Envelope)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise LineError(f"not JSON: {error}") from None
+    data = _decode_payload(envelope.event_type, envelope.data, bad)
+    return (
+        TelemetryEvent(
+            event_id=envelope.event_id,
+            event_type=envelope.event_type,
+            timestamp=envelope.timestamp,
+            seed_id=envelope.seed_id,
+            slot_id=envelope.slot_id,
+            epoch=envelope.epoch,
+            group_id=envelope.group_id,
+            message=envelope.message,
+            data=data,
+            severity=envelope.severity,
+            rank=envelope.rank,
+            seq=envelope.seq,
+            schema=envelope.schema,
+        ),
+        bad,
+    )
+
+
+def _decode_payload(event_type: str, raw: msgspec.Raw, bad: list[str]) -> Any:
+    payload_type = PAYLOADS.get(event_type)  # type: ignore[call-overload]  # a StrEnum member equals its text
+    if payload_type is None:
+        return msgspec.json.decode(raw)
+    if payload_type is DecisionPayload:
+        data = msgspec.json.decode(raw)
+        if not isinstance(data, dict) or data.get("kind") != "last_action":
+            return data
+    try:
+        return _payload_decoder(payload_type).decode(raw)
+    except msgspec.ValidationError:
+        payload, fields = _lenient(bytes(raw), payload_type)
+        bad += fields
+        return payload
+
+
+def _lenient(raw: bytes, target: type[Any]) -> tuple[Any, list[str]]:
+    """Decode with every unreadable optional field as None, and the names of those fields."""
+    try:
+        fields = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise LineError(f"not JSON: {error}") from None
+    if not isinstance(fields, dict):
+        if target is _Envelope:
+            raise LineError("not a JSON object")
+        raise FieldError("data is not a JSON object")
+    if target is _Envelope:
+        if not isinstance(fields.get("event_type"), str):
+            raise LineError("no event_type, or one that is not a text")
+        fields["data"] = msgspec.Raw(msgspec.json.encode(fields.get("data")))
+    bad: list[str] = []
+    while True:
+        try:
+            return msgspec.convert(fields, target, strict=False), bad
+        except msgspec.ValidationError as error:
+            found = _FIELD_OF_ERROR.search(str(error))
+            if found is None or found[1] in bad:
+                raise FieldError(str(error)) from None
+            bad.append(found[1])
+            fields[found[1]] = None
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of one line, made from the payload classes."""
+    payload_types = sorted(set(PAYLOADS.values()), key=lambda payload: payload.__name__)
+    schemas, components = msgspec.json.schema_components(payload_types, ref_template="#/$defs/{name}")
+    reference = dict(zip(payload_types, schemas, strict=True))
+    for payload in payload_types:
+        components[payload.__name__]["properties"][NON_FINITE] = {
+            "type": "object",
+            "description": "Each non-finite float of this payload and its value; the field itself is null.",
+            "additionalProperties": {"enum": ["NaN", "Infinity", "-Infinity"]},
+        }
+    _, envelope = msgspec.json.schema_components([TelemetryEvent], ref_template="#/$defs/{name}")
+    event = envelope["TelemetryEvent"]
+    event["properties"]["data"] = {"type": ["object", "null"]}
+    event["properties"]["timestamp"] = {"type": ["string", "null"], "format": "date-time"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Karn telemetry event",
+        "description": f"One line of events.jsonl, format {SCHEMA}. Unknown event types and fields are kept.",
+        **{key: event[key] for key in ("type", "properties", "required")},
+        "allOf": [_payload_rule(kind, reference[payload]) for kind, payload in PAYLOADS.items()],
+        "$defs": components,
+    }
+
+
+def _payload_rule(kind: TelemetryEventType, reference: dict[str, Any]) -> dict[str, Any]:
+    condition: dict[str, Any] = {"properties": {"event_type": {"const": str(kind)}}}
+    if PAYLOADS[kind] is DecisionPayload:
+        condition["properties"]["data"] = {
+            "type": "object",
+            "required": ["kind"],
+            "properties": {"kind": {"const": "last_action"}},
+        }
+    return {"if": condition, "then": {"properties": {"data": reference}}}
