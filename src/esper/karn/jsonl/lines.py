@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from itertools import accumulate
+from typing import Annotated
 
 import msgspec
 
 from esper.karn.jsonl.repair import NotAnEvent, repair_line
 from esper.karn.jsonl.tail import Chunk
+from esper.leyline.lenient import null_unreadable
 
 SNIPPET_CHARACTERS = 120
+
+
+_Int = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+_BigInt = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class Probe(msgspec.Struct):
@@ -17,7 +23,17 @@ class Probe(msgspec.Struct):
 
     event_type: str
     data: msgspec.Raw = msgspec.Raw(b"null")
-    schema: int | None = None
+    event_id: str | None = None
+    timestamp: str | None = None
+    seed_id: str | None = None
+    slot_id: str | None = None
+    epoch: _BigInt | None = None
+    group_id: str | None = None
+    message: str | None = None
+    severity: str | None = None
+    rank: _Int | None = None
+    seq: _BigInt | None = None
+    schema: _Int | None = None
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -50,7 +66,7 @@ class _LenientProbe(msgspec.Struct):
     data: msgspec.Raw = msgspec.Raw(b"null")
 
 
-_probe = msgspec.json.Decoder(Probe)
+_probe = msgspec.json.Decoder(Probe, strict=False)
 _lenient_probe = msgspec.json.Decoder(_LenientProbe)
 
 
@@ -81,35 +97,43 @@ def read_lines(chunk: Chunk) -> EventLines:
 def _read_line(line: bytes, offset: int, number: int, found: EventLines) -> None:
     if not line.strip():
         return
+    start = snippet(line)
     try:
         line, repairs = repair_line(line)
-        probe = probe_line(line)
+        line, probe, unreadable = _probe_line(line)
     except NotAnEvent as error:
-        found.problems.append(Problem("line", number, offset, str(error), snippet(line)))
+        found.problems.append(Problem("line", number, offset, str(error), start))
         return
     for repair in repairs:
-        found.problems.append(Problem("repaired", number, offset, repair, snippet(line)))
+        found.problems.append(Problem("repaired", number, offset, repair, start))
+    for field in unreadable:
+        found.problems.append(Problem("field", number, offset, f"{field} reads as null", start))
     found.lines.append(line)
     found.probes.append(probe)
     found.offsets.append(offset)
     found.line_numbers.append(number)
 
 
-def probe_line(line: bytes) -> Probe:
-    """The probe of one line.
+def _probe_line(line: bytes) -> tuple[bytes, Probe, list[str]]:
+    """The line, its probe, and the fields of its envelope that had to be made null.
 
     Raises:
         NotAnEvent: if it is JSON but not an object with a text ``event_type``.
     """
     try:
-        return _probe.decode(line)
+        return line, _probe.decode(line), []
     except msgspec.ValidationError:
         pass
     try:
-        probe = _lenient_probe.decode(line)
+        _lenient_probe.decode(line)
     except msgspec.ValidationError as error:
         raise NotAnEvent(_what_is_missing(line, error)) from None
-    return Probe(event_type=probe.event_type, data=probe.data)
+    fields = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+    envelope = {name: msgspec.json.decode(value) for name, value in fields.items() if name != "data"}
+    unreadable = null_unreadable(envelope, Probe)
+    fields |= {name: msgspec.Raw(b"null") for name in unreadable}
+    line = msgspec.json.encode(fields)
+    return line, _probe.decode(line), unreadable
 
 
 def _what_is_missing(line: bytes, error: msgspec.ValidationError) -> str:

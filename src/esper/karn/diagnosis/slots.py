@@ -1,8 +1,4 @@
-"""From counts to a verdict on thrash. Pure: numbers in, words and numbers out.
-
-SQL, MCP, the command line and Sanctum all come here with counts, so that no two of them can disagree.
-``docs/metrics.md`` explains each number; the thresholds are in ``esper.leyline.thresholds``.
-"""
+"""The judgement on single slots: which thrash, beyond what chance explains."""
 
 from __future__ import annotations
 
@@ -115,7 +111,7 @@ def judge_slots(counts: Iterable[SlotCounts]) -> list[SlotVerdict]:
 
 def _judge(slot: SlotCounts, looks: int) -> SlotVerdict:
     rate = _share(slot.n_reversals, slot.n_pairs)
-    two_levels = slot.max_level is not None and slot.max_level <= 1
+    two_levels = has_two_levels(slot)
     free_pairs = 0 if two_levels else slot.n_free_pairs
     free_rate = _share(slot.n_free_reversals, free_pairs)
     interval = wilson_interval(slot.n_free_reversals, free_pairs)
@@ -154,6 +150,11 @@ def _judge(slot: SlotCounts, looks: int) -> SlotVerdict:
         churn=churn,
         sweeping=sweeping,
     )
+
+
+def has_two_levels(slot: SlotCounts) -> bool:
+    """Whether a slot's ladder has only levels 0 and 1: every op must then reverse the one before."""
+    return slot.max_level is not None and slot.max_level <= 1
 
 
 def _label(slot: SlotCounts, rate: float | None, *, two_levels: bool, thrashing: bool, sweeping: bool) -> str:

@@ -1,0 +1,42 @@
+"""From counts to a verdict on thrash. Pure: numbers in, words and numbers out.
+
+SQL, MCP, the command line and Sanctum all come here with counts, so that no two of them can disagree.
+``docs/metrics.md`` explains each number; the thresholds are in ``esper.leyline.thresholds``.
+"""
+
+from esper.karn.diagnosis.run import (
+    BIAS,
+    Clue,
+    Effect,
+    EnvReport,
+    Moment,
+    RankReport,
+    RunVerdict,
+    SlotReport,
+    Usage,
+    Why,
+    judge_run,
+)
+from esper.karn.diagnosis.slots import LABELS, SlotCounts, SlotVerdict, judge_slots, thrash_span
+from esper.karn.diagnosis.words import slot_name, verdict_text
+
+__all__ = [
+    "BIAS",
+    "LABELS",
+    "Clue",
+    "Effect",
+    "EnvReport",
+    "Moment",
+    "RankReport",
+    "RunVerdict",
+    "SlotCounts",
+    "SlotReport",
+    "SlotVerdict",
+    "Usage",
+    "Why",
+    "judge_run",
+    "judge_slots",
+    "slot_name",
+    "thrash_span",
+    "verdict_text",
+]

@@ -1,0 +1,311 @@
+"""The verdict on a whole run: its slots, environments and ranks, use, effects, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from esper.karn.diagnosis.clues import Clue, Effect, Why
+from esper.karn.diagnosis.slots import SlotCounts, SlotVerdict, has_two_levels, vs_random
+from esper.leyline.thresholds import (
+    BASELINE_WARM_VERDICT,
+    LEGEND,
+    MIN_PAIRS,
+    USAGE_GATE,
+    band,
+    indicator,
+    op_rate_band,
+    wilson_interval,
+)
+
+__all__ = [
+    "BIAS",
+    "Clue",
+    "Effect",
+    "EnvReport",
+    "Moment",
+    "RankReport",
+    "RunVerdict",
+    "SlotReport",
+    "Usage",
+    "Why",
+    "judge_run",
+]
+
+BIAS = (
+    "The NOOP baseline is biased: NOOPs are chosen near an optimum, where changes are small, so GROW and "
+    "SHRINK look stronger, for better or worse, than they are; only randomised ops would tell."
+)
+WARM_UP = (
+    f"Only ops whose baseline rests on {BASELINE_WARM_VERDICT} NOOPs or more count: with fewer, the first "
+    "NOOPs of the run still weigh most of it."
+)
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """A point of a run: epoch within the episode of one environment, and when it was written."""
+
+    episode_idx: int | None
+    epoch: int | None
+    timestamp: str | None
+
+
+class SlotReport(SlotVerdict, frozen=True, kw_only=True):
+    """A slot's verdict with its place in time."""
+
+    rank: int | None
+    since: Moment | None
+    """Where the thrashing began; None unless the slot is named."""
+    ended: Moment | None
+    """Where it stopped; None while it goes on."""
+    settled: bool | None
+    """Whether the level has not changed for 10 epochs at the end; None where epochs are unknown."""
+    episodes: int
+    """Episodes in which the slot had an internal op."""
+    settled_episodes: int
+    """Those of them that ended settled."""
+    undone_cost: float | None
+    """Intervention cost spent on ops that were undone; None where no cost was recorded."""
+
+
+class EnvReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One environment: its slots, and its ops per epoch over an episode, on average over episodes."""
+
+    env_id: int | None
+    rank: int | None
+    slots: int
+    judged: int
+    thrashing: int
+    thrashing_share: float | None
+    """Of the slots with enough pairs to judge."""
+    internal_op_rate: float | None
+    op_rate_band: str
+
+
+class RankReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One process's share of thrashing slots."""
+
+    rank: int | None
+    slots: int
+    judged: int
+    thrashing: int
+    thrashing_share: float | None
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether internal ops are used: their share of non-NOOP decisions while a ladder seed was present."""
+
+    internal_ops: int
+    decisions: int
+    share: float | None
+    gate: float = USAGE_GATE
+    passed: bool | None
+    """None where no decision was recorded."""
+
+
+class RunVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to "is my policy thrashing, since when, where, and do GROW ops help?" """
+
+    run_dir: str
+    status: str
+    label: str
+    """thrashing, not_thrashing or insufficient_data."""
+    answer: str
+    """The verdict in one or two sentences."""
+    band: str
+    """Band of the pooled reversal rate."""
+    indicator: str | None
+    """Colour of the pooled reversal rate."""
+    reversal_rate: float | None
+    n_pairs: int
+    free_reversal_rate: float | None
+    n_free_pairs: int
+    free_low: float | None
+    free_high: float | None
+    vs_random: str | None
+    undone_within_5: float | None
+    churn: float | None
+    undone_cost: float | None
+    n_slots: int
+    n_judged: int
+    n_thrashing: int
+    slots: list[SlotReport]
+    """Worst first."""
+    environments: list[EnvReport]
+    ranks: list[RankReport]
+    usage: Usage
+    effects: list[Effect]
+    warm_up: str = WARM_UP
+    bias: str = BIAS
+    why: Why
+    evidence: list[dict[str, Any]]
+    """Latest reversals of the worst slots, as rows of op_pairs."""
+    legend: str = LEGEND
+    notes: list[str]
+    """What the reader must know of the data: bad lines, gaps, a run that goes on."""
+
+
+def judge_run(
+    *,
+    run_dir: str,
+    status: str,
+    slots: Sequence[SlotReport],
+    op_rates: dict[int | None, float],
+    counts: Sequence[SlotCounts],
+    usage: Usage,
+    effects: list[Effect],
+    why: Why,
+    evidence: list[dict[str, Any]],
+    notes: list[str],
+) -> RunVerdict:
+    """Put a run's verdict together.
+
+    Args:
+        run_dir: the run.
+        status: its status.
+        slots: every slot asked for, judged over the whole run, worst first.
+        op_rates: each environment's internal ops per epoch, mean over its episodes.
+        counts: what was counted over those slots.
+        usage: use of internal ops.
+        effects: of GROW and of SHRINK.
+        why: clues.
+        evidence: rows to show.
+        notes: what the reader must know of the data.
+    """
+    n_pairs = sum(slot.n_pairs for slot in counts)
+    rate = sum(slot.n_reversals for slot in counts) / n_pairs if n_pairs else None
+    # A slot with two levels leaves nothing free; its verdict says so, its counts do not.
+    n_free = sum(slot.n_free_pairs for slot in slots)
+    n_free_reversals = sum(slot.n_free_reversals for slot in counts if not has_two_levels(slot))
+    n_ops = sum(slot.n_ops for slot in counts)
+    n_undone = sum(slot.n_undone for slot in counts)
+    absolute_net = sum(slot.absolute_net_change for slot in counts)
+    interval = wilson_interval(n_free_reversals, n_free)
+    costs = [slot.undone_cost for slot in slots if slot.undone_cost is not None]
+    judged = [slot for slot in slots if is_judged(slot)]
+    thrashing = [slot for slot in slots if slot.thrashing]
+    label = "thrashing" if thrashing else "not_thrashing" if judged else "insufficient_data"
+    return RunVerdict(
+        run_dir=run_dir,
+        status=status,
+        label=label,
+        answer=_answer(label, slots, judged, thrashing, rate, n_pairs),
+        band=band(rate, n_pairs),
+        indicator=indicator(rate, n_pairs),
+        reversal_rate=rate,
+        n_pairs=n_pairs,
+        free_reversal_rate=n_free_reversals / n_free if n_free else None,
+        n_free_pairs=n_free,
+        free_low=None if interval is None else interval[0],
+        free_high=None if interval is None else interval[1],
+        vs_random=vs_random(interval),
+        undone_within_5=n_undone / n_ops if n_ops else None,
+        churn=1 - absolute_net / n_ops if n_ops else None,
+        undone_cost=sum(costs) if costs else None,
+        n_slots=len(slots),
+        n_judged=len(judged),
+        n_thrashing=len(thrashing),
+        slots=list(slots),
+        environments=_environments(slots, op_rates),
+        ranks=_ranks(slots),
+        usage=usage,
+        effects=effects,
+        why=why,
+        evidence=evidence,
+        notes=notes,
+    )
+
+
+def is_judged(slot: SlotVerdict) -> bool:
+    """Whether a slot has enough pairs to be judged at all."""
+    return slot.n_free_pairs >= MIN_PAIRS
+
+
+def _answer(
+    label: str,
+    slots: Sequence[SlotReport],
+    judged: Sequence[SlotReport],
+    thrashing: Sequence[SlotReport],
+    rate: float | None,
+    n_pairs: int,
+) -> str:
+    pooled = (
+        f"The pooled reversal rate is {rate:.2f} over {n_pairs} pairs ({band(rate, n_pairs)})."
+        if rate is not None
+        else "There is no pair of consecutive internal ops."
+    )
+    if label == "insufficient_data":
+        return (
+            f"It can't be told: none of {len(slots)} slots has {MIN_PAIRS} pairs of consecutive ops whose "
+            f"second could have gone either way. {pooled}"
+        )
+    if label == "not_thrashing":
+        sweeping = sum(slot.sweeping for slot in slots)
+        more = f" {sweeping} sweep up and down without settling." if sweeping else ""
+        return (
+            f"No: none of {len(judged)} judged slots reverses itself more often than a coin flip would."
+            f"{more} {pooled}"
+        )
+    worst = thrashing[0]
+    going = sum(slot.ended is None for slot in thrashing)
+    if going == len(thrashing):
+        state = "and have not stopped" if len(thrashing) > 1 else "and has not stopped"
+    elif going:
+        state = f"of which {going} still do"
+    else:
+        state = "but have stopped since" if len(thrashing) > 1 else "but has stopped since"
+    return (
+        f"Yes: {len(thrashing)} of {len(judged)} judged slots "
+        f"{'thrash' if len(thrashing) > 1 else 'thrashes'}, {state}. "
+        f"Worst is env {worst.env_id} slot {worst.slot_id}{_since(worst)}: "
+        f"{100 * (worst.free_reversal_rate or 0):.0f} % of {worst.n_free_pairs} ops that could have gone "
+        f"either way undid the one before (a coin flip: 50 %). {pooled}"
+    )
+
+
+def _since(slot: SlotReport) -> str:
+    if slot.since is None:
+        return ""
+    return f", since episode {slot.since.episode_idx} epoch {slot.since.epoch}"
+
+
+def _environments(slots: Sequence[SlotReport], op_rates: dict[int | None, float]) -> list[EnvReport]:
+    reports = []
+    for env_id, own in _grouped(slots, lambda slot: slot.env_id):
+        rate = op_rates.get(env_id)
+        reports.append(
+            EnvReport(
+                env_id=env_id,
+                rank=own[0].rank,
+                **_shares(own),
+                internal_op_rate=rate,
+                op_rate_band=op_rate_band(rate),
+            )
+        )
+    return reports
+
+
+def _ranks(slots: Sequence[SlotReport]) -> list[RankReport]:
+    return [RankReport(rank=rank, **_shares(own)) for rank, own in _grouped(slots, lambda slot: slot.rank)]
+
+
+def _shares(slots: Sequence[SlotReport]) -> dict[str, Any]:
+    judged = sum(is_judged(slot) for slot in slots)
+    thrashing = sum(slot.thrashing for slot in slots)
+    return {
+        "slots": len(slots),
+        "judged": judged,
+        "thrashing": thrashing,
+        "thrashing_share": thrashing / judged if judged else None,
+    }
+
+
+def _grouped(
+    slots: Iterable[SlotReport], key: Callable[[SlotReport], int | None]
+) -> list[tuple[int | None, list[SlotReport]]]:
+    groups: dict[int | None, list[SlotReport]] = {}
+    for slot in slots:
+        groups.setdefault(key(slot), []).append(slot)
+    return sorted(groups.items(), key=lambda group: -1 if group[0] is None else group[0])

@@ -1,0 +1,106 @@
+"""The verdict as text: for the terminal and for hosts that show an assistant only text."""
+
+from __future__ import annotations
+
+from esper.karn.diagnosis.run import Moment, RunVerdict, SlotReport
+
+CONCISE_SLOTS = 5
+"""Slots that the short form lists besides the thrashing ones it counts."""
+FULL_SLOTS = 200
+
+
+def verdict_text(verdict: RunVerdict, detail: str = "concise") -> str:
+    """The verdict in lines of text, the answer first.
+
+    Args:
+        verdict: the verdict.
+        detail: ``concise`` lists the worst slots, ``full`` every slot, environment and rank.
+
+    Raises:
+        ValueError: on another detail.
+    """
+    if detail not in ("concise", "full"):
+        raise ValueError(f"detail must be 'concise' or 'full', not {detail!r}")
+    full = detail == "full"
+    shown = verdict.slots[: FULL_SLOTS if full else CONCISE_SLOTS]
+    lines = [
+        f"run {verdict.run_dir} ({verdict.status}): {verdict.label.upper()}",
+        verdict.answer,
+        f"pooled: reversal rate {_rate(verdict.reversal_rate)} of {verdict.n_pairs} pairs, "
+        f"band {verdict.band}; "
+        f"free {_rate(verdict.free_reversal_rate)} {_interval(verdict.free_low, verdict.free_high)} "
+        f"of {verdict.n_free_pairs}, {verdict.vs_random or 'no'} vs a coin flip; "
+        f"undone within 5 epochs {_rate(verdict.undone_within_5)}; churn {_rate(verdict.churn)}"
+        + (f"; cost of undone ops {verdict.undone_cost:.3f}" if verdict.undone_cost else ""),
+        "",
+        *[_slot_line(slot) for slot in shown],
+    ]
+    if len(shown) < len(verdict.slots):
+        lines.append(f"  ... and {len(verdict.slots) - len(shown)} more slots (detail full, or slot_thrash)")
+    lines.append("")
+    if full:
+        for env in verdict.environments:
+            lines.append(
+                f"env {env.env_id} (rank {env.rank}): {env.thrashing} of {env.judged} judged slots thrash; "
+                f"{_rate(env.internal_op_rate)} ops an epoch ({env.op_rate_band})"
+            )
+    if full or len(verdict.ranks) > 1:
+        lines += [
+            f"rank {rank.rank}: {rank.thrashing} of {rank.judged} judged slots thrash"
+            for rank in verdict.ranks
+        ]
+    lines += [
+        _usage_line(verdict),
+        *[f"effect: {effect.text}" for effect in verdict.effects],
+        f"  {verdict.warm_up} {verdict.bias}" if full else f"  {verdict.bias}",
+        f"why, the policy's probability: {verdict.why.probability.text}",
+        f"why, the reward: {verdict.why.reward.text}",
+        f"why, the updates: {verdict.why.policy_updates.text}",
+        *[f"note: {note}" for note in verdict.notes],
+    ]
+    return "\n".join(lines)
+
+
+def _usage_line(verdict: RunVerdict) -> str:
+    usage = verdict.usage
+    if usage.share is None:
+        return "use: not measurable, no decision was recorded"
+    gate = "passes" if usage.passed else "misses"
+    return (
+        f"use: {usage.internal_ops} internal ops among {usage.decisions} non-NOOP decisions, "
+        f"{100 * usage.share:.0f} %: {gate} the {100 * usage.gate:.0f} % gate"
+    )
+
+
+def slot_name(env_id: int | None, slot_id: str | None) -> str:
+    """``env 3 r0c0``: how a slot is called in text."""
+    return f"env {'?' if env_id is None else env_id} {slot_id}"
+
+
+def _slot_line(slot: SlotReport) -> str:
+    name = slot_name(slot.env_id, slot.slot_id)
+    numbers = (
+        f"free {_rate(slot.free_reversal_rate)} {_interval(slot.free_low, slot.free_high)} of "
+        f"{slot.n_free_pairs}, reversal rate {_rate(slot.reversal_rate)} of {slot.n_pairs}"
+    )
+    line = f"  {name}: {slot.label}; {numbers}"
+    if slot.since is not None:
+        line += f"; since {_moment(slot.since)}"
+        line += f", ended {_moment(slot.ended)}" if slot.ended is not None else ", goes on"
+    elif slot.settled is not None:
+        line += "; settled" if slot.settled else "; not settled"
+    return line
+
+
+def _moment(moment: Moment | None) -> str:
+    if moment is None:
+        return "unknown"
+    return f"episode {moment.episode_idx} epoch {moment.epoch}"
+
+
+def _rate(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "[-]" if low is None or high is None else f"[{low:.2f}, {high:.2f}]"

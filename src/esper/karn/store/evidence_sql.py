@@ -1,0 +1,163 @@
+"""The SQL behind the verdict. ``$1`` is always the run."""
+
+from __future__ import annotations
+
+from esper.leyline.thresholds import STABLE_EPOCHS
+
+COUNTS = """
+    SELECT
+        env_id, slot_id, max_level, n_ops, grow_count, shrink_count, n_pairs, n_reversals, n_free_pairs,
+        n_free_reversals, n_undone, net_change, absolute_net_change
+    FROM slot_thrash
+    WHERE run_dir = $1"""
+"""What SlotCounts holds, for each slot."""
+
+PLACES = f"""
+    WITH episode_ends AS (
+        SELECT env_id, episode_idx, max(epoch) AS last_epoch FROM epochs WHERE run_dir = $1
+        GROUP BY env_id, episode_idx
+    ),
+
+    slot_episodes AS (
+        SELECT env_id, slot_id, episode_idx, any_value(rank) AS rank, max(epoch) AS last_op
+        FROM seed_internal_levels WHERE run_dir = $1
+        GROUP BY env_id, slot_id, episode_idx
+    ),
+
+    ends AS (
+        SELECT
+            slot.*,
+            episode.last_epoch - slot.last_op >= {STABLE_EPOCHS} AS settled,
+            (SELECT max(e.episode_idx) FROM episode_ends AS e WHERE e.env_id = slot.env_id) AS last_episode
+        FROM slot_episodes AS slot
+        LEFT JOIN episode_ends AS episode
+            ON episode.env_id IS NOT DISTINCT FROM slot.env_id
+            AND episode.episode_idx IS NOT DISTINCT FROM slot.episode_idx
+    )
+
+    SELECT
+        env_id,
+        slot_id,
+        any_value(rank) AS rank,
+        count(*) AS episodes,
+        count(*) FILTER (settled) AS settled_episodes,
+        max(episode_idx) < max(last_episode) OR arg_max(settled, episode_idx) AS settled
+    FROM ends
+    GROUP BY env_id, slot_id"""
+"""For each slot: its rank, its episodes, and whether its level is left alone at the end."""
+
+FREE_PAIRS = """
+    SELECT episode_idx, first_epoch, epoch, first_timestamp, timestamp, reversal
+    FROM op_pairs
+    WHERE run_dir = $1 AND env_id IS NOT DISTINCT FROM $2 AND slot_id IS NOT DISTINCT FROM $3 AND free
+    ORDER BY rank NULLS FIRST, seq NULLS FIRST, file_offset"""
+
+LATEST_REVERSALS = """
+    SELECT
+        env_id, slot_id, episode_idx, first_epoch, epoch, middle_level, max_level, second_op, free, undone,
+        timestamp, event_id
+    FROM op_pairs
+    WHERE run_dir = $1 AND env_id IS NOT DISTINCT FROM $2 AND slot_id IS NOT DISTINCT FROM $3 AND reversal
+    ORDER BY rank DESC, seq DESC, file_offset DESC
+    LIMIT $4"""
+
+OP_RATES = """
+    SELECT env_id, avg(rate) AS rate
+    FROM (
+        SELECT env_id, episode_idx, count(*) / (max(epoch) - min(epoch) + 1) AS rate
+        FROM seed_internal_levels
+        WHERE run_dir = $1 AND epoch IS NOT NULL
+        GROUP BY env_id, episode_idx
+        HAVING count(*) > 1
+    )
+    GROUP BY env_id"""
+"""Each environment's internal ops per epoch over an episode, on average over episodes."""
+
+EFFECTS = """
+    SELECT
+        op_name,
+        count(*) AS n_all,
+        count(*) FILTER (warm) AS n,
+        avg(loss_advantage) FILTER (warm) AS loss_mean,
+        stddev_samp(loss_advantage) FILTER (warm) AS loss_deviation,
+        avg(accuracy_advantage) FILTER (warm) AS accuracy_mean,
+        stddev_samp(accuracy_advantage) FILTER (warm) AS accuracy_deviation,
+        count(*) FILTER (early) AS n_early,
+        avg(loss_advantage) FILTER (early) AS loss_early
+    FROM (
+        SELECT *, baseline_sample_count >= $2 AS warm, baseline_sample_count >= $3 AS early
+        FROM counterfactual_deltas WHERE run_dir = $1
+    )
+    WHERE op_name IS NOT NULL
+    GROUP BY op_name
+    ORDER BY op_name"""
+
+UNDONE_COST = """
+    WITH undone AS (
+        SELECT env_id, slot_id, episode_idx, first_epoch AS epoch FROM op_pairs WHERE run_dir = $1 AND undone
+    )
+
+    SELECT undone.env_id, undone.slot_id, sum(d.intervention_cost) AS cost
+    FROM undone
+    JOIN decisions AS d
+        ON d.run_dir = $1
+        AND d.env_id = undone.env_id
+        AND d.slot_id = undone.slot_id
+        AND d.episode_idx = undone.episode_idx
+        AND d.epoch = undone.epoch
+    GROUP BY undone.env_id, undone.slot_id"""
+"""Intervention cost of the ops that were undone, for each slot."""
+
+REVERSING_OPS = """
+    WITH slots AS (SELECT unnest($2::INTEGER[]) AS env_id, unnest($3::VARCHAR[]) AS slot_id),
+
+    reversing AS (
+        SELECT p.env_id, p.slot_id, p.episode_idx, p.epoch, p.second_op
+        FROM op_pairs AS p
+        JOIN slots
+            ON p.env_id IS NOT DISTINCT FROM slots.env_id
+            AND p.slot_id IS NOT DISTINCT FROM slots.slot_id
+        WHERE p.run_dir = $1 AND p.reversal
+    ),
+
+    chosen AS (
+        SELECT
+            coalesce(try_cast(d.op_probs ->> ('$.' || d.op) AS DOUBLE), d.op_probability) AS probability,
+            d.legal_ops,
+            d.reward,
+            d.intervention_cost
+        FROM reversing AS r
+        JOIN decisions AS d
+            ON d.run_dir = $1
+            AND d.env_id = r.env_id
+            AND d.slot_id = r.slot_id
+            AND d.episode_idx = r.episode_idx
+            AND d.epoch = r.epoch
+            AND d.op = r.second_op
+    )
+
+    SELECT
+        count(probability * legal_ops) AS n_probability,
+        avg(probability) FILTER (legal_ops IS NOT NULL) AS probability,
+        avg(probability * legal_ops) AS times_uniform,
+        count(reward + intervention_cost) AS n_reward,
+        avg(reward) FILTER (intervention_cost IS NOT NULL) AS reward,
+        avg(intervention_cost) FILTER (reward IS NOT NULL) AS cost
+    FROM chosen"""
+"""What the policy thought of, and was paid for, the ops that reversed another."""
+
+REWARD_SPREAD = "SELECT stddev_samp(reward) FROM decisions WHERE run_dir = $1"
+
+POLICY_UPDATES = """
+    SELECT
+        timestamp >= $2::TIMESTAMPTZ AT TIME ZONE 'UTC' AS after,
+        count(*) AS n,
+        avg(entropy) AS entropy,
+        avg(kl_divergence) AS kl
+    FROM live.ppo_update_completed
+    WHERE run_dir = $1 AND $2 IS NOT NULL
+    GROUP BY after"""
+
+MISSING_EVENTS = (
+    "SELECT coalesce(sum(event_count), 0)::BIGINT FROM event_gaps WHERE run_dir = $1 AND kind = 'gap'"
+)

@@ -1,0 +1,57 @@
+"""Makes a line's typed fields safe for the database, and accounts for those that were not."""
+
+from __future__ import annotations
+
+import msgspec
+
+from esper.karn.jsonl.lines import EventLines, Problem, snippet
+from esper.karn.store.tables import EventTable
+from esper.leyline.lenient import UnreadableError, null_unreadable
+
+
+def readable_lines(
+    table: EventTable, events: EventLines, indices: list[int]
+) -> tuple[list[str], list[Problem]]:
+    """The lines of one event type with every field of a wrong type as null, and one problem for each.
+
+    Args:
+        table: the type's table.
+        events: a chunk's events.
+        indices: which of them are of this type.
+    """
+    lines: list[str] = []
+    problems: list[Problem] = []
+    decode = table.reader.decode if table.fields else None
+    for index in indices:
+        line = events.lines[index]
+        if decode is not None:
+            try:
+                decode(events.probes[index].data)
+            except msgspec.ValidationError:
+                line, bad = _without_unreadable(table, line)
+                problems += [
+                    Problem(
+                        "field",
+                        events.line_numbers[index],
+                        events.offsets[index],
+                        f"data{'.' if name else ''}{name} reads as null",
+                        snippet(events.lines[index]),
+                    )
+                    for name in bad
+                ]
+        lines.append(line.decode())
+    return lines, problems
+
+
+def _without_unreadable(table: EventTable, line: bytes) -> tuple[bytes, list[str]]:
+    fields = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+    data = msgspec.json.decode(fields["data"])
+    if not isinstance(data, dict):
+        fields["data"] = msgspec.Raw(b"null")
+        return msgspec.json.encode(fields), [""]
+    try:
+        bad = null_unreadable(data, table.reader_type)
+    except UnreadableError:  # a nested field is no object where one belongs
+        bad, data = sorted(data), {}
+    fields["data"] = msgspec.Raw(msgspec.json.encode(data))
+    return msgspec.json.encode(fields), bad

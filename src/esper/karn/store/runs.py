@@ -1,0 +1,124 @@
+"""One entry per run folder: what it holds, and whether somebody still writes it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from esper.karn.jsonl.lock import is_write_locked
+from esper.karn.store.eventfile import EventFile
+
+SILENT_AFTER_S = 60.0
+"""A run is called silent after this long without an event, or 10 times its median gap if that is more."""
+
+STATUSES = {
+    "finished": "every process of the run said that it finished",
+    "running": "events arrive",
+    "silent": "no event for long; it may be slow, stopped or on another machine",
+    "crashed": "it has not finished and no process writes it any more",
+    "empty": "no event yet",
+}
+"""Every status of a run."""
+
+
+class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One run folder."""
+
+    run_dir: str
+    status: str
+    """One of STATUSES."""
+    policy: str | None
+    task: str | None
+    ranks: int
+    """Event files, one for each rank that wrote."""
+    world_size: int
+    """Ranks that the run has, as far as it is known."""
+    attempts: int
+    """Processes that wrote it one after the other; more than 1 after a resume."""
+    events: int
+    bad_lines: int
+    bytes: int
+    unread_bytes: int
+    """Written but not yet whole lines, or not yet read."""
+    first_event: datetime | None
+    last_event: datetime | None
+    age_s: float | None
+    """Seconds since the last event; None where there is none."""
+
+
+class AsOf(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of the files an answer rests on."""
+
+    at: datetime
+    bytes: int
+    lines: int
+    bad_lines: int
+    lag_bytes: int
+    """Bytes on disk that the answer does not see."""
+
+
+def run_info(
+    run_dir: str,
+    files: Sequence[EventFile],
+    *,
+    policy: str | None,
+    task: str | None,
+    median_gap_s: float | None,
+) -> RunInfo:
+    """Describe a run from what was read of its files."""
+    states = [file.state for file in files]
+    firsts = [state.first_timestamp for state in states if state.first_timestamp is not None]
+    lasts = [state.last_timestamp for state in states if state.last_timestamp is not None]
+    last = max(lasts, default=None)
+    age = None if last is None else max(0.0, (datetime.now(UTC) - last).total_seconds())
+    known_sizes = [state.world_size for state in states if state.world_size is not None]
+    world_size = max([len(files), *known_sizes])
+    return RunInfo(
+        run_dir=run_dir,
+        status=_status(files, world_size, age, median_gap_s),
+        policy=policy,
+        task=task,
+        ranks=len(files),
+        world_size=world_size,
+        attempts=max((state.attempt for state in states), default=1),
+        events=sum(state.events for state in states),
+        bad_lines=sum(state.bad_lines for state in states),
+        bytes=sum(file.tail.size for file in files),
+        unread_bytes=sum(file.unread_bytes for file in files),
+        first_event=min(firsts, default=None),
+        last_event=last,
+        age_s=age,
+    )
+
+
+def _status(
+    files: Sequence[EventFile], world_size: int, age_s: float | None, median_gap_s: float | None
+) -> str:
+    if age_s is None:
+        return "empty"
+    done = [file for file in files if file.state.finished_attempt == file.state.attempt]
+    if len(done) == world_size:
+        return "finished"
+    waiting = [file for file in files if file not in done]
+    alive = [_writer_lives(file.path, file.state.inode) for file in waiting]
+    if alive and all(lives is False for lives in alive):
+        return "crashed"
+    return "silent" if age_s > max(SILENT_AFTER_S, 10 * (median_gap_s or 0.0)) else "running"
+
+
+def _writer_lives(path: Path, inode: int | None) -> bool | None:
+    """Whether some process holds the file to write; None for a copy, or where locks can't be asked."""
+    if inode is None:
+        return None
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return is_write_locked(fd) if os.fstat(fd).st_ino == inode else None
+    finally:
+        os.close(fd)
