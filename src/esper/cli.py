@@ -1,0 +1,321 @@
+"""The ``karn`` command: the only place that knows all parts, and imports each only when it is used."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from esper.leyline.errors import KarnError, TelemetryUsageError
+
+if TYPE_CHECKING:
+    from esper.karn.store.database import Store
+
+app = typer.Typer(
+    name="karn",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Telemetry for training whose network grows and shrinks: record it, ask it, watch it.",
+    epilog="Start with `karn report`: does the latest run's policy thrash, since when, where, and do GROW ops help?",
+)
+
+TelemetryDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--telemetry-dir",
+        "-d",
+        metavar="DIR",
+        help="Folder of all runs. Default: $KARN_TELEMETRY_DIR, else ./telemetry.",
+        show_default=False,
+    ),
+]
+Run = Annotated[
+    str | None, typer.Argument(metavar="[RUN]", help="The run's folder name. Default: the latest.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+class Format(StrEnum):
+    """How `karn sql` prints rows."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+class FailOn(StrEnum):
+    """What `karn report --fail-on` fails on."""
+
+    thrash = "thrash"
+
+
+@app.command()
+def report(
+    run: Run = None,
+    telemetry_dir: TelemetryDir = None,
+    env: Annotated[int | None, typer.Option(help="Only this environment.")] = None,
+    slot: Annotated[str | None, typer.Option(help="Only slots of this name.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Every slot, environment and rank.")] = False,
+    as_json: AsJson = False,
+    fail_on: Annotated[
+        FailOn | None, typer.Option(help="Exit with 3 if the verdict is this; for sweeps and CI.")
+    ] = None,
+) -> None:
+    """Say whether a run's policy is thrashing, since when, where, why, and whether GROW ops help."""
+    import msgspec
+
+    from esper.karn.diagnosis import verdict_text
+    from esper.karn.store.evidence import thrash_verdict
+
+    with _open_store(telemetry_dir) as store:
+        verdict = thrash_verdict(store, run, env, slot)
+    if as_json:
+        _print(msgspec.json.format(msgspec.json.encode(verdict), indent=2).decode())
+    else:
+        _print(verdict_text(verdict, "full" if full else "concise"))
+    if fail_on is FailOn.thrash and verdict.label == "thrashing":
+        raise typer.Exit(3)
+
+
+@app.command()
+def runs(telemetry_dir: TelemetryDir = None, as_json: AsJson = False) -> None:
+    """List the runs of a folder, the latest first: status, size, age, and what is wrong with them."""
+    import msgspec
+
+    from esper.karn.textout import table
+
+    with _open_store(telemetry_dir) as store:
+        found = store.runs()
+    if as_json:
+        _print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        return
+    columns = ["run", "status", "policy", "ranks", "events", "bad lines", "last event", "age s"]
+    _print(
+        table(
+            columns,
+            [
+                [
+                    run.run_dir,
+                    run.status,
+                    run.policy,
+                    run.ranks,
+                    run.events,
+                    run.bad_lines,
+                    run.last_event and f"{run.last_event:%Y-%m-%d %H:%M:%S}",
+                    run.age_s and round(run.age_s),
+                ]
+                for run in found
+            ],
+        )
+    )
+
+
+@app.command()
+def sql(
+    text: Annotated[str, typer.Argument(metavar="SELECT", help="One SELECT, DESCRIBE or SHOW.")],
+    telemetry_dir: TelemetryDir = None,
+    output: Annotated[Format, typer.Option("--format", "-f", help="How rows are printed.")] = Format.table,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many rows.")] = 1000,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Deadline in seconds.")] = 60.0,
+) -> None:
+    """Query the views, for example: karn sql "SELECT * FROM slot_thrash ORDER BY free_reversal_rate DESC"."""
+    import json
+
+    from esper.karn.textout import csv_text, table
+
+    with _open_store(telemetry_dir) as store:
+        rows = store.query(text, limit=limit, timeout_s=timeout)
+    if output is Format.json:
+        _print(json.dumps(rows.dicts(), indent=2, ensure_ascii=False))
+    elif output is Format.csv:
+        _print(csv_text(rows.columns, rows.rows), end="")
+    else:
+        _print(table(rows.columns, rows.rows))
+    if rows.truncated:
+        print(f"karn: only the first {limit} rows; raise --limit for more", file=sys.stderr)
+
+
+@app.command()
+def mcp(
+    telemetry_dir: TelemetryDir = None,
+    query_timeout: Annotated[float, typer.Option(min=0.1, help="Deadline of a query in seconds.")] = 10.0,
+) -> None:
+    """Serve the telemetry to AI assistants over MCP, on standard input and output."""
+    from esper.karn.mcp.server import run_stdio
+    from esper.karn.settings import telemetry_dir as folder
+
+    run_stdio(folder(telemetry_dir), query_timeout_s=query_timeout)
+
+
+@app.command()
+def sanctum(
+    run: Run = None,
+    telemetry_dir: TelemetryDir = None,
+    once: Annotated[bool, typer.Option("--once", help="Print the state as text and end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --once: print it as JSON.")] = False,
+) -> None:
+    """Watch a run in the terminal: which slots grow, shrink and thrash. It follows a live training."""
+    from esper.karn.settings import telemetry_dir as folder
+
+    where = folder(telemetry_dir)
+    if as_json and not once:
+        raise TelemetryUsageError("--json needs --once: a screen can't be JSON")
+    if not once:
+        from esper.karn.sanctum.app import run_sanctum
+
+        run_sanctum(where, run)
+        return
+    from esper.karn.sanctum.once import once_json, once_text
+
+    if as_json:
+        import json
+
+        _print(json.dumps(once_json(where, run), indent=2))
+    else:
+        _print(once_text(where, run))
+
+
+@app.command(name="import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="CSV with env, slot, episode, epoch, level, max_level.")],
+    telemetry_dir: TelemetryDir = None,
+    run_dir: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The new run's name. Default: the file's.")
+    ] = None,
+) -> None:
+    """Make a run of a table of levels: a verdict without touching training code."""
+    from esper.importer import import_levels
+    from esper.karn.settings import check_run_dir
+    from esper.karn.settings import telemetry_dir as folder
+
+    done = import_levels(file, folder(telemetry_dir), check_run_dir(run_dir or file.stem))
+    _print(
+        f"{done.rows} rows of {done.envs} environments, {done.level_changes} level changes: run {done.run_dir}\n"
+        f"next: karn report {done.run_dir}"
+    )
+
+
+@app.command()
+def validate(
+    files: Annotated[list[Path], typer.Argument(help="Event files, for example telemetry/RUN/events.jsonl.")],
+) -> None:
+    """Check event files line by line; exit with 1 if a line or a field can't be read."""
+    from esper.karn.textout import clean
+    from esper.karn.validate import validate_file
+
+    bad = False
+    for file in files:
+        with _progress(f"reading {file.name}") as advance:
+            check = validate_file(file, advance)
+        for problem in check.problems:
+            _print(f"{file}:{problem.line_number}: {problem.kind}: {clean(problem.reason)}")
+        unfinished = (
+            f", last line not finished ({check.unfinished_bytes} bytes)" if check.unfinished_bytes else ""
+        )
+        _print(f"{file}: {check.events} events, {len(check.problems)} problems{unfinished}")
+        bad = bad or any(problem.kind in ("line", "field") for problem in check.problems)
+    if bad:
+        raise typer.Exit(1)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of an event line."""
+    import msgspec
+
+    from esper.leyline.codec import json_schema
+
+    _print(msgspec.json.format(msgspec.json.encode(json_schema()), indent=2).decode())
+
+
+@contextmanager
+def _open_store(telemetry_dir: Path | None) -> Iterator[Store]:
+    from esper.karn.settings import telemetry_dir as folder
+    from esper.karn.store.database import Store
+
+    where = folder(telemetry_dir)
+    if not where.is_dir():
+        raise TelemetryUsageError(
+            f"no telemetry folder {where} (looked in {where.absolute().parent}); give --telemetry-dir or set "
+            "KARN_TELEMETRY_DIR"
+        )
+    with Store(where) as store:
+        with _progress("reading telemetry") as advance:
+            store.refresh(advance)
+        yield store
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, shown only on a terminal and only when it takes over a second."""
+    import time
+
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    bar = Progress(
+        TextColumn(what),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    task = bar.add_task(what)
+    begun = time.monotonic()
+
+    def advance(done: int, total: int) -> None:
+        if not bar.live.is_started and time.monotonic() - begun > 1.0:
+            bar.start()
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield advance
+    finally:
+        bar.stop()
+
+
+def _print(text: str, end: str = "\n") -> None:
+    sys.stdout.write(text + end)
+
+
+_EXTRA_OF = {
+    "duckdb": "mcp",
+    "mcp": "mcp",
+    "anyio": "mcp",
+    "textual": "sanctum",
+    "torch": "train",
+    "sklearn": "train",
+}
+
+
+def main() -> NoReturn:
+    """Run the command; exit with 0, 1 after one clear line on standard error, or 2 on wrong usage."""
+    try:
+        app()
+    except KarnError as error:
+        _fail(str(error), 1)
+    except ModuleNotFoundError as error:
+        extra = _EXTRA_OF.get((error.name or "").split(".")[0])
+        if extra is None:
+            raise
+        _fail(f"this needs {error.name}: pip install 'karn-telemetry[{extra}]'", 1)
+    except BrokenPipeError:  # the reader, such as head, has enough
+        sys.stderr.close()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    raise SystemExit(0)
+
+
+def _fail(text: str, code: int) -> NoReturn:
+    print(f"karn: {text}", file=sys.stderr)
+    raise SystemExit(code)
