@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Telemetry for training whose network grows and shrinks: record it, ask it, watch it.",
-    epilog="Start with `karn report`: does the latest run's policy thrash, since when, where, and do GROW ops help?",
+    epilog="Start with `karn report`: does the policy thrash, since when, where, and do GROW ops help?",
 )
 
 TelemetryDir = Annotated[
@@ -216,7 +216,7 @@ def validate(
         for problem in check.problems:
             _print(f"{file}:{problem.line_number}: {problem.kind}: {clean(problem.reason)}")
         unfinished = (
-            f", last line not finished ({check.unfinished_bytes} bytes)" if check.unfinished_bytes else ""
+            f", {check.unfinished_bytes} bytes of an unfinished last line" if check.unfinished_bytes else ""
         )
         _print(f"{file}: {check.events} events, {len(check.problems)} problems{unfinished}")
         bad = bad or any(problem.kind in ("line", "field") for problem in check.problems)

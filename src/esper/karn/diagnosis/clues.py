@@ -67,7 +67,7 @@ def probability_clue(n: int, probability: float | None, times_uniform: float | N
         times_uniform: mean of probability times number of legal ops; 1 is a uniform choice.
     """
     if not n or probability is None or times_uniform is None:
-        return _not_measurable("the decisions carry no op_probability with legal_ops")
+        return _not_measurable("no reversing op has a decision with op_probability and legal_ops")
     if times_uniform < UNDECIDED_BELOW:
         word = "which points to an undecided policy"
     elif times_uniform >= DELIBERATE_FROM:
@@ -92,7 +92,7 @@ def reward_clue(n: int, reward: float | None, cost: float | None, spread: float 
         spread: standard deviation of the reward over all decisions.
     """
     if not n or reward is None or cost is None:
-        return _not_measurable("the decisions carry no reward with intervention_cost")
+        return _not_measurable("no reversing op has a decision with reward and intervention_cost")
     gross = reward + cost
     if spread is None or spread == 0:
         size = "the reward does not vary"

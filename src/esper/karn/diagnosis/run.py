@@ -236,6 +236,8 @@ def _answer(
         if rate is not None
         else "There is no pair of consecutive internal ops."
     )
+    if not slots:
+        return "It can't be told: the run has no internal op."
     if label == "insufficient_data":
         return (
             f"It can't be told: none of {len(slots)} slots has {MIN_PAIRS} pairs of consecutive ops whose "

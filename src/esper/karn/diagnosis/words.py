@@ -51,14 +51,20 @@ def verdict_text(verdict: RunVerdict, detail: str = "concise") -> str:
         ]
     lines += [
         _usage_line(verdict),
-        *[f"effect: {effect.text}" for effect in verdict.effects],
-        f"  {verdict.warm_up} {verdict.bias}" if full else f"  {verdict.bias}",
+        *_effect_lines(verdict, full=full),
         f"why, the policy's probability: {verdict.why.probability.text}",
         f"why, the reward: {verdict.why.reward.text}",
         f"why, the updates: {verdict.why.policy_updates.text}",
         *[f"note: {note}" for note in verdict.notes],
     ]
     return "\n".join(lines)
+
+
+def _effect_lines(verdict: RunVerdict, *, full: bool) -> list[str]:
+    if not verdict.effects:
+        return ["effect: not measurable, no internal op has an outcome"]
+    note = f"  {verdict.warm_up} {verdict.bias}" if full else f"  {verdict.bias}"
+    return [*[f"effect: {effect.text}" for effect in verdict.effects], note]
 
 
 def _usage_line(verdict: RunVerdict) -> str:
