@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check format runs picture schema clean
+.PHONY: demo test runs schema figures picture clean
 
 demo: $(VENV)/.demo ## what an assistant sees, over a real MCP connection
 	@$(BIN)/python examples/demo.py
@@ -28,6 +28,18 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) torch==2.13.0
 	$(PIP) -e ".[all,dev]"
 	@touch $@ $(VENV)/.demo
+
+runs: $(VENV)/.dev ## record the example runs anew
+	$(BIN)/python examples/record_runs.py
+
+schema: $(VENV)/.dev ## write docs/events.schema.json from the contracts
+	$(BIN)/karn schema > docs/events.schema.json
+
+figures: $(VENV)/.dev ## draw the figures of docs/metrics.md
+	$(BIN)/python docs/make_figures.py
+
+picture: $(VENV)/.dev ## draw Sanctum's picture for the README from a recorded run
+	$(BIN)/python docs/make_picture.py
 
 clean:
 	rm -rf $(VENV) build dist

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from esper.leyline.errors import KarnError, TelemetryUsageError
-
-if TYPE_CHECKING:
-    from esper.karn.store.database import Store
+from esper.terminal import open_store, progress, show
 
 app = typer.Typer(
     name="karn",
@@ -73,12 +69,12 @@ def report(
     from esper.karn.diagnosis import verdict_text
     from esper.karn.store.evidence import thrash_verdict
 
-    with _open_store(telemetry_dir) as store:
+    with open_store(telemetry_dir) as store:
         verdict = thrash_verdict(store, run, env, slot)
     if as_json:
-        _print(msgspec.json.format(msgspec.json.encode(verdict), indent=2).decode())
+        show(msgspec.json.format(msgspec.json.encode(verdict), indent=2).decode())
     else:
-        _print(verdict_text(verdict, "full" if full else "concise"))
+        show(verdict_text(verdict, "full" if full else "concise"))
     if fail_on is FailOn.thrash and verdict.label == "thrashing":
         raise typer.Exit(3)
 
@@ -90,13 +86,13 @@ def runs(telemetry_dir: TelemetryDir = None, as_json: AsJson = False) -> None:
 
     from esper.karn.textout import table
 
-    with _open_store(telemetry_dir) as store:
+    with open_store(telemetry_dir) as store:
         found = store.runs()
     if as_json:
-        _print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        show(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
         return
     columns = ["run", "status", "policy", "ranks", "events", "bad lines", "last event", "age s"]
-    _print(
+    show(
         table(
             columns,
             [
@@ -129,14 +125,14 @@ def sql(
 
     from esper.karn.textout import csv_text, table
 
-    with _open_store(telemetry_dir) as store:
+    with open_store(telemetry_dir) as store:
         rows = store.query(text, limit=limit, timeout_s=timeout)
     if output is Format.json:
-        _print(json.dumps(rows.dicts(), indent=2, ensure_ascii=False))
+        show(json.dumps(rows.dicts(), indent=2, ensure_ascii=False))
     elif output is Format.csv:
-        _print(csv_text(rows.columns, rows.rows), end="")
+        show(csv_text(rows.columns, rows.rows), end="")
     else:
-        _print(table(rows.columns, rows.rows))
+        show(table(rows.columns, rows.rows))
     if rows.truncated:
         print(f"karn: only the first {limit} rows; raise --limit for more", file=sys.stderr)
 
@@ -176,9 +172,9 @@ def sanctum(
     if as_json:
         import json
 
-        _print(json.dumps(once_json(where, run), indent=2))
+        show(json.dumps(once_json(where, run), indent=2))
     else:
-        _print(once_text(where, run))
+        show(once_text(where, run))
 
 
 @app.command(name="import")
@@ -195,9 +191,9 @@ def import_(
     from esper.karn.settings import telemetry_dir as folder
 
     done = import_levels(file, folder(telemetry_dir), check_run_dir(run_dir or file.stem))
-    _print(
-        f"{done.rows} rows of {done.envs} environments, {done.level_changes} level changes: run {done.run_dir}\n"
-        f"next: karn report {done.run_dir}"
+    show(
+        f"{done.rows} rows, {done.envs} environments, {done.level_changes} level changes: "
+        f"run {done.run_dir}\nnext: karn report {done.run_dir}"
     )
 
 
@@ -211,14 +207,14 @@ def validate(
 
     bad = False
     for file in files:
-        with _progress(f"reading {file.name}") as advance:
+        with progress(f"reading {file.name}") as advance:
             check = validate_file(file, advance)
         for problem in check.problems:
-            _print(f"{file}:{problem.line_number}: {problem.kind}: {clean(problem.reason)}")
+            show(f"{file}:{problem.line_number}: {problem.kind}: {clean(problem.reason)}")
         unfinished = (
             f", {check.unfinished_bytes} bytes of an unfinished last line" if check.unfinished_bytes else ""
         )
-        _print(f"{file}: {check.events} events, {len(check.problems)} problems{unfinished}")
+        show(f"{file}: {check.events} events, {len(check.problems)} problems{unfinished}")
         bad = bad or any(problem.kind in ("line", "field") for problem in check.problems)
     if bad:
         raise typer.Exit(1)
@@ -231,61 +227,40 @@ def schema() -> None:
 
     from esper.leyline.codec import json_schema
 
-    _print(msgspec.json.format(msgspec.json.encode(json_schema()), indent=2).decode())
+    show(msgspec.json.format(msgspec.json.encode(json_schema()), indent=2).decode())
 
 
-@contextmanager
-def _open_store(telemetry_dir: Path | None) -> Iterator[Store]:
+@app.command()
+def train(
+    policy: Annotated[
+        str, typer.Option(help="random, oscillate (thrashes on purpose) or heuristic.")
+    ] = "heuristic",
+    episodes: Annotated[int, typer.Option(help="Episodes of each environment.")] = 4,
+    envs: Annotated[int, typer.Option(help="Environments of each process.")] = 2,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of an episode.", show_default="34")] = None,
+    seed: Annotated[int, typer.Option(help="From which every random number follows.")] = 0,
+    telemetry_dir: TelemetryDir = None,
+    run_dir: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The run's folder name. Default: a new one.")
+    ] = None,
+    checkpoint_every: Annotated[int, typer.Option(metavar="EPOCHS", help="Epochs between checkpoints.")] = 10,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
+) -> None:
+    """Train the reference networks on real data, so that there is real telemetry to look at.
+
+    Several processes: torchrun --nproc-per-node N -m esper train ...
+    """
     from esper.karn.settings import telemetry_dir as folder
-    from esper.karn.store.database import Store
+    from esper.simic.config import TrainConfig
+    from esper.train_command import run_training
 
-    where = folder(telemetry_dir)
-    if not where.is_dir():
-        raise TelemetryUsageError(
-            f"no telemetry folder {where} (looked in {where.absolute().parent}); give --telemetry-dir or set "
-            "KARN_TELEMETRY_DIR"
-        )
-    with Store(where) as store:
-        with _progress("reading telemetry") as advance:
-            store.refresh(advance)
-        yield store
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, shown only on a terminal and only when it takes over a second."""
-    import time
-
-    if not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-    bar = Progress(
-        TextColumn(what),
-        BarColumn(),
-        DownloadColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
+    given = {} if epochs is None else {"max_epochs": epochs}
+    config = TrainConfig(
+        policy=policy, n_episodes=episodes, n_envs=envs, seed=seed, checkpoint_every=checkpoint_every, **given
     )
-    task = bar.add_task(what)
-    begun = time.monotonic()
-
-    def advance(done: int, total: int) -> None:
-        if not bar.live.is_started and time.monotonic() - begun > 1.0:
-            bar.start()
-        bar.update(task, completed=done, total=total)
-
-    try:
-        yield advance
-    finally:
-        bar.stop()
-
-
-def _print(text: str, end: str = "\n") -> None:
-    sys.stdout.write(text + end)
+    where = folder(telemetry_dir)
+    name = run_training(config, where, run_dir, resume=resume)
+    show(f"run {name}\nnext: karn report {name} --telemetry-dir {where}")
 
 
 _EXTRA_OF = {

@@ -1,0 +1,1 @@
+"""simic: the training loop, and the trackers that watch it."""

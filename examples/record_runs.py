@@ -1,0 +1,1 @@
+"""``make runs``: records the two example runs, unedited, as ``karn train`` writes them."""

@@ -1,0 +1,126 @@
+"""The policies: each prefers one action by a rule, leaves the rest to chance, and says how likely it was."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from esper.leyline.actions import LifecycleOp
+from esper.leyline.errors import unknown_name
+from esper.simic.config import TrainConfig
+from esper.simic.decisions import Decision, Observation
+from esper.simic.rules import Choice, prefer_nothing, prefer_settling, prefer_thrash
+
+__all__ = ["POLICIES", "MixedPolicy", "Policy", "make_policy"]
+
+T = TypeVar("T")
+
+
+class Policy(Protocol):
+    """Decides for every environment of a rank, one after the other."""
+
+    def decide(self, observation: Observation) -> Decision:
+        """The action for one environment; never one that the observation's mask forbids."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a checkpoint needs, as plain lists, dicts, numbers and tensors."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up where ``state_dict`` was taken."""
+        ...
+
+
+class MixedPolicy:
+    """Follows a rule with probability 1 - exploration, else draws a legal op, then a slot that allows it.
+
+    Args:
+        prefer: the rule; its choice must be legal.
+        exploration: share of decisions drawn uniformly, 0 to 1; at 1 the rule says nothing.
+        blueprints: what to germinate, by the slot's place in the row; the last one for all that follow.
+        seed: of the draws.
+    """
+
+    def __init__(
+        self,
+        prefer: Callable[[Observation], Choice],
+        exploration: float,
+        blueprints: Sequence[str],
+        seed: int,
+    ) -> None:
+        self._prefer = prefer
+        self._exploration = exploration
+        self._blueprints = blueprints
+        self._random = random.Random(seed)
+
+    def decide(self, observation: Observation) -> Decision:
+        """Draw op, then slot; the probabilities in the answer are those of the draw."""
+        legal = observation.legal()
+        preferred = self._prefer(observation)
+        op_probs = self._mixed(list(legal), preferred.op)
+        op = self._draw(op_probs)
+        slots = legal[op]
+        slot, slot_probs = None, None
+        if slots:
+            slot_probs = self._mixed(slots, preferred.slot if op == preferred.op else None)
+            slot = self._draw(slot_probs)
+        return Decision(
+            op=op,
+            slot=slot,
+            blueprint=self._blueprint(observation, slot) if op == LifecycleOp.GERMINATE else None,
+            probability=op_probs[op] * (slot_probs[slot] if slot_probs and slot else 1.0),
+            entropy=-sum(share * math.log(share) for share in op_probs.values() if share > 0),
+            legal_ops=len(legal),
+            op_probs={legal_op.name: share for legal_op, share in op_probs.items()},
+            slot_probs=slot_probs,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of the draws."""
+        version, internal, gauss = self._random.getstate()
+        return {"random": [version, list(internal), gauss]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up where ``state_dict`` was taken."""
+        version, internal, gauss = state["random"]
+        self._random.setstate((version, tuple(internal), gauss))
+
+    def _mixed(self, options: list[T], preferred: T | None) -> dict[T, float]:
+        if preferred is None:
+            return dict.fromkeys(options, 1 / len(options))
+        shares = dict.fromkeys(options, self._exploration / len(options))
+        shares[preferred] += 1 - self._exploration
+        return shares
+
+    def _draw(self, shares: dict[T, float]) -> T:
+        return self._random.choices(list(shares), weights=list(shares.values()))[0]
+
+    def _blueprint(self, observation: Observation, slot: str | None) -> str:
+        place = [view.slot_id for view in observation.slots].index(slot or "")
+        return self._blueprints[min(place, len(self._blueprints) - 1)]
+
+
+LAYOUT = ("conv_ladder", "conv_ladder", "conv_light")
+"""What every policy here plants, by the slot's place in the row."""
+
+POLICIES: dict[str, Callable[[TrainConfig, int], Policy]] = {
+    "random": lambda config, seed: MixedPolicy(prefer_nothing, 1.0, LAYOUT, seed),
+    "oscillate": lambda config, seed: MixedPolicy(prefer_thrash, config.exploration, LAYOUT, seed),
+    "heuristic": lambda config, seed: MixedPolicy(prefer_settling, config.exploration, LAYOUT, seed),
+}
+"""Every policy by name: ``random`` draws uniformly, ``oscillate`` thrashes on purpose, ``heuristic`` grows on
+plateaus and settles. Called with the config and a seed for its draws."""
+
+
+def make_policy(config: TrainConfig, seed: int) -> Policy:
+    """The policy that ``config`` names.
+
+    Raises:
+        NotFoundError: if there is no such policy.
+    """
+    if config.policy not in POLICIES:
+        raise unknown_name("policy", config.policy, POLICIES)
+    return POLICIES[config.policy](config, seed)

@@ -1,0 +1,267 @@
+"""The reference training: a policy grows and shrinks small networks, and the recorder writes it all down."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import msgspec
+import torch
+
+from esper.kasmina import Seed
+from esper.leyline.events import RankSink
+from esper.simic.checkpoint import load_checkpoint, save_checkpoint
+from esper.simic.config import TrainConfig
+from esper.simic.distributed import World
+from esper.simic.environment import Environment, Outcome
+from esper.simic.policies import make_policy
+from esper.simic.training.recorder import FOSSILIZED, InternalOpRecorder
+
+__all__ = ["Progress", "train"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a training stands after an epoch of all environments; means are over this rank's."""
+
+    episode: int
+    """From 0."""
+    n_episodes: int
+    epoch: int
+    """Epochs completed in this episode."""
+    max_epochs: int
+    accuracy: float
+    """Mean validation accuracy, a fraction."""
+    loss: float
+    """Mean validation loss."""
+    params: float
+    """Mean active parameters of host and seeds."""
+    reward: float
+    """Mean reward of the epoch."""
+    op_counts: Mapping[str, int]
+    """Decisions since this process began, by op name, all environments together."""
+
+    @property
+    def done(self) -> int:
+        """Epochs completed over all episodes."""
+        return self.episode * self.max_epochs + self.epoch
+
+    @property
+    def total(self) -> int:
+        """Epochs of the whole training."""
+        return self.n_episodes * self.max_epochs
+
+
+def train(
+    config: TrainConfig,
+    sink: RankSink,
+    *,
+    world: World | None = None,
+    on_epoch: Callable[[Progress], None] | None = None,
+    checkpoint_path: Path | None = None,
+    resume: bool = False,
+) -> None:
+    """Train every environment of this rank through all episodes.
+
+    Several ranks share nothing: each has environments, a policy and files of its own.
+
+    Args:
+        config: of the training.
+        sink: where the events go; ``for_env`` gets this rank's environment index, from 0.
+        world: this process among the ranks; a single one where None.
+        on_epoch: called after each epoch of all environments, its checkpoint already written.
+        checkpoint_path: this rank's own file; written as ``config.checkpoint_every`` says, and at the end.
+        resume: go on from ``checkpoint_path``. What follows equals an uninterrupted training.
+
+    Raises:
+        NotFoundError: if there is no such policy.
+        CheckpointError: if ``resume`` finds no checkpoint, a damaged one or that of another config.
+            Nothing was emitted in either case.
+    """
+    with _threads(config.threads):
+        training = _Training(config, sink, world or World())
+        if resume:
+            training.load(checkpoint_path)
+        training.run(on_epoch, checkpoint_path)
+
+
+class _Training:
+    """All that changes while a rank trains."""
+
+    def __init__(self, config: TrainConfig, sink: RankSink, world: World) -> None:
+        self.config = config
+        self.world = world
+        self.policy = make_policy(config, _derived_seed(config.seed, "policy", world.rank))
+        self.recorder = InternalOpRecorder(
+            sink, window_size=config.window_size, intervention_cost=config.intervention_cost
+        )
+        # Seeds count environments over all ranks, so that no two of them share their random numbers.
+        first = world.rank * config.n_envs
+        self.envs = [
+            Environment(
+                config,
+                index,
+                _derived_seed(config.seed, "env", first + index),
+                _SlotReporter(self.recorder, index),
+            )
+            for index in range(config.n_envs)
+        ]
+        self.episode = 0
+        self.epoch = 0
+        """Epochs completed in this episode."""
+        self.resumed = False
+        self.op_counts: Counter[str] = Counter()
+
+    def run(self, on_epoch: Callable[[Progress], None] | None, checkpoint_path: Path | None) -> None:
+        config = self.config
+        with self.recorder:
+            self._report_start()
+            while self.episode < config.n_episodes:
+                while self.epoch < config.max_epochs:
+                    outcomes = self._train_epoch()
+                    progress = self._progress(outcomes)
+                    due = progress.done % config.checkpoint_every == 0 or progress.done == progress.total
+                    if checkpoint_path is not None and due:
+                        save_checkpoint(checkpoint_path, config, self._state_dict())
+                    if on_epoch is not None:
+                        on_epoch(progress)
+                for env in self.envs:
+                    self.recorder.episode_end(env.index, outcome="timeout")
+                    env.reset()
+                self.episode, self.epoch = self.episode + 1, 0
+
+    def _train_epoch(self) -> list[Outcome]:
+        """One decision and one epoch of every environment, in lockstep."""
+        decisions = [self.policy.decide(env.observe()) for env in self.envs]
+        outcomes = []
+        for env, decision in zip(self.envs, decisions, strict=True):
+            self.op_counts[decision.op.name] += 1
+            self.recorder.decision(
+                env.index,
+                decision.slot,
+                decision.op,
+                probability=decision.probability,
+                entropy=decision.entropy,
+                legal_ops=decision.legal_ops,
+                op_probs=decision.op_probs,
+                slot_probs=decision.slot_probs,
+            )
+            # What the decision does in a slot reaches the recorder from there, through _SlotReporter.
+            outcome = env.step(decision)
+            self.recorder.epoch_end(
+                env.index,
+                self.epoch + 1,
+                outcome.loss,
+                outcome.accuracy,
+                params=outcome.params,
+                reward=outcome.reward,
+                train_loss=outcome.train_loss,
+                train_accuracy=outcome.train_accuracy,
+            )
+            outcomes.append(outcome)
+        self.epoch += 1
+        return outcomes
+
+    def _report_start(self) -> None:
+        config = self.config
+        self.recorder.training_started(
+            task="digits",
+            policy=config.policy,
+            seed=config.seed,
+            n_envs=config.n_envs,
+            n_episodes=config.n_episodes,
+            max_epochs=config.max_epochs,
+            lr=config.lr,
+            host_params=self.envs[0].host.own_param_count,
+            slot_ids=config.slot_ids,
+            policy_device="cpu",
+            rank=self.world.rank,
+            world_size=self.world.world_size,
+            resumed_from_episode=self.episode if self.resumed else None,
+            resumed_from_epoch=self.epoch if self.resumed else None,
+            config=msgspec.to_builtins(config),
+        )
+
+    def load(self, checkpoint_path: Path | None) -> None:
+        """Take up where the checkpoint was written: after an epoch, before the next decision."""
+        state = load_checkpoint(checkpoint_path, self.config)
+        self.episode, self.epoch = state["episode"], state["epoch"]
+        self.policy.load_state_dict(state["policy"])
+        self.recorder.load_state_dict(state["recorder"])
+        for env, saved in zip(self.envs, state["envs"], strict=True):
+            env.load_state_dict(saved)
+        self.resumed = True
+
+    def _state_dict(self) -> dict[str, Any]:
+        return {
+            "episode": self.episode,
+            "epoch": self.epoch,
+            "policy": self.policy.state_dict(),
+            "recorder": self.recorder.state_dict(),
+            "envs": [env.state_dict() for env in self.envs],
+        }
+
+    def _progress(self, outcomes: list[Outcome]) -> Progress:
+        return Progress(
+            episode=self.episode,
+            n_episodes=self.config.n_episodes,
+            epoch=self.epoch,
+            max_epochs=self.config.max_epochs,
+            accuracy=fmean(outcome.accuracy for outcome in outcomes),
+            loss=fmean(outcome.loss for outcome in outcomes),
+            params=fmean(outcome.params for outcome in outcomes),
+            reward=fmean(outcome.reward for outcome in outcomes),
+            op_counts=dict(self.op_counts),
+        )
+
+
+class _SlotReporter:
+    """Tells the recorder what happens in the slots of one environment."""
+
+    def __init__(self, recorder: InternalOpRecorder, env: int) -> None:
+        self._recorder = recorder
+        self._env = env
+
+    def germinated(self, slot_id: str, blueprint: str, seed: Seed) -> None:
+        self._recorder.seed_added(
+            self._env,
+            slot_id,
+            seed.level,
+            seed.max_level,
+            blueprint=blueprint,
+            params=seed.active_param_count(),
+        )
+
+    def level_changed(self, slot_id: str, from_level: int, to_level: int, active_params: int) -> None:
+        self._recorder.level_changed(self._env, slot_id, from_level, to_level, active_params=active_params)
+
+    def stage_changed(self, slot_id: str, from_stage: str, to_stage: str) -> None:
+        self._recorder.stage_changed(self._env, slot_id, from_stage, to_stage)
+
+    def pruned(self, slot_id: str) -> None:
+        self._recorder.seed_removed(self._env, slot_id, "policy")
+
+    def fossilized(self, slot_id: str) -> None:
+        self._recorder.seed_removed(self._env, slot_id, FOSSILIZED)
+
+
+def _derived_seed(seed: int, what: str, index: int) -> int:
+    """A seed of its own for each part of a training; neighbouring ones have nothing in common."""
+    digest = hashlib.blake2b(f"{seed}/{what}/{index}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
