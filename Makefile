@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test runs schema figures picture clean
+.PHONY: demo test runs schema figures picture readme clean
 
 demo: $(VENV)/.demo ## what an assistant sees, over a real MCP connection
 	@$(BIN)/python examples/demo.py
@@ -40,6 +40,9 @@ figures: $(VENV)/.dev ## draw the figures of docs/metrics.md
 
 picture: $(VENV)/.dev ## draw Sanctum's picture for the README from a recorded run
 	$(BIN)/python docs/make_picture.py
+
+readme: $(VENV)/.dev ## fill the README's answer and tables from the program
+	$(BIN)/python docs/make_readme.py
 
 clean:
 	rm -rf $(VENV) build dist

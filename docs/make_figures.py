@@ -39,7 +39,9 @@ def main() -> None:
     rng = random.Random(0)
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.6), constrained_layout=True)
     heights = list(range(1, 11))
-    totals = [[sum(c) for c in zip(*(coin_flip(h, 200, rng) for _ in range(300)), strict=True)] for h in heights]
+    totals = [
+        [sum(c) for c in zip(*(coin_flip(h, 200, rng) for _ in range(300)), strict=True)] for h in heights
+    ]
     left.plot(heights, [0.5 + 0.5 / h for h in heights], color="#888888", label="1/2 + 1/(2L)")
     left.plot(heights, [r / n for r, n, _, _ in totals], "o", color="#c0392b", label="reversal rate")
     left.plot(

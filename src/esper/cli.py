@@ -163,7 +163,7 @@ def sanctum(
     if as_json and not once:
         raise TelemetryUsageError("--json needs --once: a screen can't be JSON")
     if not once:
-        from esper.karn.sanctum.app import run_sanctum
+        from esper.karn.sanctum.once import run_sanctum
 
         run_sanctum(where, run)
         return

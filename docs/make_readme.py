@@ -1,0 +1,57 @@
+"""Fills the README's answer and tables from the program itself (``make readme``)."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+from mcp import Client
+
+from esper.karn.diagnosis import verdict_text
+from esper.karn.mcp.server import build_server
+from esper.karn.store.database import Store
+from esper.karn.store.evidence import thrash_verdict
+from esper.karn.store.views import shipped_views
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "examples/telemetry"
+
+
+def filled(readme: str) -> str:
+    """The README's text with the answer and both tables as they are now."""
+    with Store(EXAMPLES) as store:
+        store.refresh()
+        answer = verdict_text(thrash_verdict(store, "oscillate"))
+    readme = re.sub(
+        r"(?<=```console\n)(\$ karn report [^\n]*\n).*?(?=```)",
+        lambda match: f"{match[1]}{answer}\n",
+        readme,
+        flags=re.DOTALL,
+    )
+    for name, rows in (("tools", asyncio.run(tool_rows())), ("views", view_rows())):
+        table = "\n".join([f"| {name[:-1]} | what it gives |", "|---|---|", *rows])
+        readme = re.sub(
+            rf"<!-- {name} -->.*?<!-- /{name} -->",
+            lambda _, name=name, table=table: f"<!-- {name} -->\n{table}\n<!-- /{name} -->",
+            readme,
+            flags=re.DOTALL,
+        )
+    return readme
+
+
+async def tool_rows() -> list[str]:
+    """One line for each tool that the server lists."""
+    async with Client(build_server(EXAMPLES)) as client:
+        tools = (await client.list_tools()).tools
+    return [f"| `{tool.name}` | {tool.title} |" for tool in tools]
+
+
+def view_rows() -> list[str]:
+    """One line for each shipped view."""
+    return [f"| `{view.name}` | {view.title}: {view.grain} |" for view in shipped_views().values()]
+
+
+if __name__ == "__main__":
+    path = ROOT / "README.md"
+    path.write_text(filled(path.read_text()))

@@ -1,0 +1,161 @@
+"""What Sanctum shows, once and without a screen: as text for logs and pipes, and as data."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console, Group
+from rich.text import Text
+
+from esper.karn.sanctum.feed import RunFeed, utc_now
+from esper.karn.sanctum.runs import newest_run
+from esper.karn.sanctum.state import SanctumSnapshot
+from esper.karn.sanctum.text import LEGEND, change_text, header_text, verdict_text
+from esper.karn.sanctum.widgets.level_table import level_table
+from esper.karn.settings import find_event_files
+from esper.leyline.errors import NotFoundError, TelemetryUsageError, unknown_name
+
+_SLICE_BYTES = 8 << 20
+CHANGES_SHOWN = 10
+"""Latest level changes in the text."""
+
+
+def read_run(telemetry_dir: Path, run_dir: str | None, now: datetime) -> SanctumSnapshot:
+    """A run as it stands, read to its end.
+
+    Args:
+        telemetry_dir: folder of all runs.
+        run_dir: the run, None for the latest.
+        now: UTC, by which the run is running or silent.
+
+    Raises:
+        NotFoundError: if there is no such run, or none at all.
+    """
+    feed = RunFeed(telemetry_dir / existing_run(telemetry_dir, run_dir))
+    while feed.poll(_SLICE_BYTES) or feed.behind:
+        pass
+    return feed.snapshot(now)
+
+
+def existing_run(telemetry_dir: Path, run_dir: str | None) -> str:
+    """The run's name if it is there, the latest run's for None.
+
+    Raises:
+        NotFoundError: if there is no such run, or none at all.
+    """
+    if run_dir is None:
+        latest = newest_run(telemetry_dir)
+        if latest is None:
+            raise NotFoundError(f"no run in {telemetry_dir} yet: start a training, or give --telemetry-dir")
+        return latest
+    runs = find_event_files(telemetry_dir)
+    if run_dir not in runs:
+        raise unknown_name("run", run_dir, runs)
+    return run_dir
+
+
+def once_text(
+    telemetry_dir: Path,
+    run_dir: str | None = None,
+    *,
+    width: int = 100,
+    color: bool = False,
+    now: Callable[[], datetime] = utc_now,
+) -> str:
+    """The screen's state as text: header, verdict, every slot, the latest changes.
+
+    Args:
+        telemetry_dir: folder of all runs.
+        run_dir: the run, None for the latest.
+        width: characters of a line.
+        color: with ANSI colours.
+        now: gives the time in UTC.
+
+    Raises:
+        NotFoundError: if there is no such run, or none at all.
+    """
+    moment = now()
+    snapshot = read_run(telemetry_dir, run_dir, moment)
+    drawn = StringIO()
+    console = Console(
+        file=drawn,
+        width=width,
+        color_system="standard" if color else None,
+        force_terminal=color,
+        no_color=not color,
+        legacy_windows=False,
+    )
+    verdict = verdict_text(snapshot)
+    verdict.no_wrap, verdict.overflow = False, "fold"
+    console.print(header_text(snapshot.run, str(telemetry_dir), moment))
+    console.print(verdict)
+    if snapshot.slots:
+        console.print(Group("", level_table(snapshot.slots.items(), width), Text(LEGEND, "dim")))
+    if snapshot.changes:
+        console.print("\nlatest changes (times in UTC)")
+        console.print(*map(change_text, snapshot.changes[-CHANGES_SHOWN:]), sep="\n")
+    return "\n".join(line.rstrip() for line in drawn.getvalue().splitlines()) + "\n"
+
+
+def once_json(
+    telemetry_dir: Path, run_dir: str | None = None, *, now: Callable[[], datetime] = utc_now
+) -> dict[str, Any]:
+    """The screen's state as plain dicts and lists.
+
+    Returns:
+        ``run`` (as RunPosition); ``band``, ``reversal_rate``, ``n_pairs`` and ``n_reversals`` of the whole
+        run; ``thrashing``, the slots that are named; ``slots``, every slot's verdict, the worst first;
+        ``rows``, the seeds on the screen; ``changes``, the latest level changes.
+
+    Raises:
+        NotFoundError: if there is no such run, or none at all.
+    """
+    snapshot = read_run(telemetry_dir, run_dir, now())
+    verdicts = [msgspec.to_builtins(verdict) for verdict in snapshot.verdicts]
+    rows = [
+        asdict(state) | {"verdict": None if state.verdict is None else state.verdict.label}
+        for state in snapshot.slots.values()
+    ]
+    run = asdict(snapshot.run)
+    last = snapshot.run.last_event_at
+    return {
+        "run": run | {"last_event_at": None if last is None else last.isoformat()},
+        "band": snapshot.band,
+        "reversal_rate": snapshot.reversal_rate,
+        "n_pairs": snapshot.n_pairs,
+        "n_reversals": snapshot.n_reversals,
+        "thrashing": [[verdict.env_id, verdict.slot_id] for verdict in snapshot.thrashing],
+        "slots": verdicts,
+        "rows": rows,
+        "changes": [asdict(change) for change in snapshot.changes],
+    }
+
+
+def run_sanctum(telemetry_dir: Path, run_dir: str | None = None, *, refresh_s: float = 0.25) -> None:
+    """Open the viewer and stay until it is closed. A missing folder, or one without runs, is waited for.
+
+    Args:
+        telemetry_dir: folder of all runs.
+        run_dir: the run, None for the latest.
+        refresh_s: seconds between two looks at the files.
+
+    Raises:
+        NotFoundError: if the folder holds runs, but not this one.
+        TelemetryUsageError: if there is no terminal to draw on.
+    """
+    runs = find_event_files(telemetry_dir)
+    if run_dir is not None and runs and run_dir not in runs:
+        raise unknown_name("run", run_dir, runs)
+    streams = (sys.__stdin__, sys.__stdout__, sys.__stderr__)
+    if not all(stream is not None and stream.isatty() for stream in streams):
+        raise TelemetryUsageError("Sanctum draws on a terminal and there is none: use karn sanctum --once")
+    from esper.karn.sanctum.app import SanctumApp
+
+    SanctumApp(telemetry_dir, run_dir, refresh_s=refresh_s).run()

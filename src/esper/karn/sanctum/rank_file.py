@@ -1,0 +1,103 @@
+"""One event file of a run: how far it was read, and what its lines say about the file itself."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from esper.karn.jsonl.lines import Probe
+from esper.karn.jsonl.lock import is_write_locked
+from esper.karn.jsonl.tail import TailReader
+from esper.karn.sanctum.runs import read_timestamp
+
+_RECENT = 64
+
+
+class _Opening(msgspec.Struct):
+    """What a collector adds to the data of the first event that it writes."""
+
+    attempt: int | None = None
+    world_size: int | None = None
+    inode: int | None = None
+
+
+_opening = msgspec.json.Decoder(_Opening)
+
+
+class RankFile:
+    """An event file with its tail reader.
+
+    Attributes:
+        rank: as the file's name tells.
+        reader: reads each whole line once.
+        missing: events that the sequence numbers skip.
+        last_event_at: UTC, the latest that a line says.
+        world_size: ranks of the run, 0 where the file does not say.
+        attempt: processes that have written the file so far, one after the other.
+    """
+
+    def __init__(self, path: Path, rank: int) -> None:
+        self.rank = rank
+        self.reader = TailReader(path)
+        self.missing = 0
+        self.last_event_at: datetime | None = None
+        self.world_size = 0
+        self.attempt = 1
+        self._inode: int | None = None
+        self._next_seq = 0
+        self._recent: deque[str] = deque(maxlen=_RECENT)
+
+    def note(self, probes: list[Probe]) -> None:
+        """Look at the places and times of new events."""
+        for probe in probes:
+            if probe.seq is not None:
+                self.missing += max(0, probe.seq - self._next_seq)
+                self._next_seq = max(self._next_seq, probe.seq + 1)
+        texts = [probe.timestamp for probe in probes if probe.timestamp is not None]
+        self._recent.extend(texts[-_RECENT:])
+        # Texts of one writer sort as their times do; parsing each would cost more than reading it.
+        newest = read_timestamp(max(texts, default=None)) or _newest(texts)
+        if newest is not None and (self.last_event_at is None or newest > self.last_event_at):
+            self.last_event_at = newest
+
+    def begin_attempt(self, probe: Probe) -> bool:
+        """Whether another process than before began to write with this event."""
+        try:
+            opening = _opening.decode(probe.data)
+        except msgspec.DecodeError:
+            return False
+        if opening.attempt is None:
+            return False
+        self._inode = opening.inode
+        self.world_size = opening.world_size or self.world_size
+        anew = opening.attempt > self.attempt
+        self.attempt = max(self.attempt, opening.attempt)
+        return anew
+
+    def writer_gone(self) -> bool:
+        """Whether the process that wrote this file has ended, as far as that can be known.
+
+        Of a copy nobody can say: its inode is not the one that the writer noted.
+        """
+        if self._inode is None:
+            return False
+        try:
+            fd = os.open(self.reader.path, os.O_RDONLY)
+        except OSError:
+            return False
+        try:
+            return os.fstat(fd).st_ino == self._inode and is_write_locked(fd) is False
+        finally:
+            os.close(fd)
+
+    def recent_moments(self) -> list[datetime]:
+        """When the latest events were written, UTC."""
+        return [moment for text in self._recent if (moment := read_timestamp(text)) is not None]
+
+
+def _newest(texts: list[str]) -> datetime | None:
+    return max((moment for text in texts if (moment := read_timestamp(text)) is not None), default=None)

@@ -1,0 +1,136 @@
+"""What Sanctum knows at one moment: plain typed values, no widget and no event in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from esper.karn.diagnosis import SlotVerdict
+from esper.leyline.thresholds import MIN_PAIRS, band, indicator
+
+SlotKey = tuple[int | None, str]
+"""Environment and slot. Slot names repeat in every environment; the environment is unique over ranks."""
+
+
+@dataclass
+class SlotInternalState:
+    """Typed state for internal level display: one row of the table."""
+
+    level: int
+    max_level: int
+    trend: str
+    """grow, shrink or stable."""
+    reversal_rate: float
+    """Share of reversals among consecutive ops, 0 to 1: pooled over the run where ``n_pairs`` is known."""
+    env_id: int | None = None
+    slot_id: str = ""
+    seed_id: str | None = None
+    n_pairs: int | None = None
+    """Pairs behind ``reversal_rate``; None where it was given without its evidence."""
+    window_reversal_rate: float | None = None
+    """The rate that the training itself reported last, over its window of ops."""
+    fossilized: bool = False
+    """The seed became a part of its host: its level can't change any more."""
+    outdated: bool = False
+    """A newer episode of this environment has begun without a word about this slot."""
+    episode_idx: int | None = None
+    last_change_epoch: int | None = None
+    """Epoch within ``episode_idx`` of the last level change, None before the first."""
+    verdict: SlotVerdict | None = None
+    """The judgement on this slot over the whole run, with every number behind it."""
+    place: int | None = None
+    """Place among the run's slots, the worst first, from 0; None without a verdict."""
+
+    @property
+    def has_ladder(self) -> bool:
+        """Whether the seed has internal levels at all."""
+        return self.max_level > 0
+
+    @property
+    def band(self) -> str:
+        """The word for the reversal rate."""
+        return band(self.reversal_rate, self._evidence)
+
+    @property
+    def indicator(self) -> str | None:
+        """The colour for the reversal rate."""
+        return indicator(self.reversal_rate, self._evidence)
+
+    @property
+    def _evidence(self) -> int:
+        # A rate that came without its pairs is taken at its word.
+        return MIN_PAIRS if self.n_pairs is None else self.n_pairs
+
+
+@dataclass(frozen=True)
+class LevelChange:
+    """One internal op, for the event log."""
+
+    env_id: int | None
+    slot_id: str
+    episode_idx: int | None
+    epoch: int | None
+    from_level: int
+    to_level: int
+    max_level: int
+    timestamp: str | None
+
+
+@dataclass(frozen=True)
+class RunPosition:
+    """How far a run was read, and what its files are like."""
+
+    run_dir: str | None = None
+    status: str = "waiting"
+    """waiting (no file yet), empty (no event yet), running, silent, crashed or finished."""
+    outcome: str | None = None
+    """How the training says that it ended, where that is anything but "completed"."""
+    ranks: int = 0
+    """Event files."""
+    events: int = 0
+    bad_lines: int = 0
+    missing: int = 0
+    """Events that the sequence numbers say are not there."""
+    dropped: int = 0
+    """Events that the writer says it could not write; they are missing, too."""
+    last_event_at: datetime | None = None
+    """UTC."""
+    bytes_read: int = 0
+    bytes_total: int = 0
+    behind: bool = False
+    """The files hold more whole lines than were read."""
+
+    @property
+    def over(self) -> bool:
+        """Whether no more events are to be expected."""
+        return self.status in ("finished", "crashed")
+
+
+@dataclass(frozen=True)
+class SanctumSnapshot:
+    """Everything that the screen shows."""
+
+    run: RunPosition = field(default_factory=RunPosition)
+    slots: dict[SlotKey, SlotInternalState] = field(default_factory=dict)
+    """One row per seed that lives, or lived when its episode ended."""
+    verdicts: tuple[SlotVerdict, ...] = ()
+    """Every slot that had an op, those of pruned seeds too, the worst first."""
+    n_pairs: int = 0
+    n_reversals: int = 0
+    changes: tuple[LevelChange, ...] = ()
+    """The latest level changes, the newest last."""
+
+    @property
+    def reversal_rate(self) -> float | None:
+        """Pooled over the run, None without a pair."""
+        return self.n_reversals / self.n_pairs if self.n_pairs else None
+
+    @property
+    def band(self) -> str:
+        """The run's band: that of its pooled rate."""
+        return band(self.reversal_rate, self.n_pairs)
+
+    @property
+    def thrashing(self) -> tuple[SlotVerdict, ...]:
+        """The slots that are named as thrashing."""
+        return tuple(verdict for verdict in self.verdicts if verdict.thrashing)
