@@ -37,7 +37,9 @@ def blocks() -> list[Block]:
 
 def named(language: str) -> list[object]:
     return [
-        pytest.param(block, id=f"{block.page}:{block.line}") for block in blocks() if block.language == language
+        pytest.param(block, id=f"{block.page}:{block.line}")
+        for block in blocks()
+        if block.language == language
     ]
 
 

@@ -6,7 +6,7 @@
 -- column filename: event file, relative to the telemetry folder
 -- column line_number: line in the file, from 1
 -- column file_offset: byte offset of the line
--- column kind: line: it is no event and was left out; field: one field reads as null; repaired: read after a repair; schema: written by a newer version
+-- column kind: line: it is no event and was left out; field: one field reads as null; repaired: read after a repair; schema: the first event of a newer format, which only raw_events shows
 -- column reason: what is wrong
 -- column snippet: start of the line, control characters replaced
 SELECT

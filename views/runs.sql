@@ -37,6 +37,7 @@
 -- column resumed_from_epoch: last epoch that the checkpoint holds
 -- column intervention_cost: what an internal op takes off the reward
 -- column config: all other settings
+-- column whole_seed: random seed, whole also where it has more than 32 bits and seed is null
 -- column non_finite: floats that were not finite, by name
 SELECT
     event_id,
@@ -46,7 +47,7 @@ SELECT
     timestamp AS started_at,
     task,
     reward_mode,
-    seed,
+    try_cast(seed AS INTEGER) AS seed,
     n_envs,
     n_episodes,
     max_epochs,
@@ -74,5 +75,6 @@ SELECT
     resumed_from_epoch,
     intervention_cost,
     config,
+    seed AS whole_seed,
     non_finite
 FROM ev.training_started

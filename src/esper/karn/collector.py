@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import itertools
+import atexit
+import contextlib
+import logging
+import operator
 import os
 import threading
-import time
 import weakref
 from pathlib import Path
-from secrets import token_hex
 from types import TracebackType
 from typing import Any
 
 import msgspec
 
-from esper.karn.jsonl.guarded import BufferedWriter, Gap, GuardedWriter
+from esper.karn.env_sink import EnvSink
+from esper.karn.jsonl.envelope import Envelope
+from esper.karn.jsonl.guarded import BufferedWriter, Gap, GuardedWriter, WriteLine
 from esper.karn.jsonl.writer import LineWriter
 from esper.karn.settings import check_run_dir, event_file_name, new_run_dir
 from esper.karn.settings import telemetry_dir as telemetry_folder
-from esper.leyline.codec import encode_event
 from esper.leyline.errors import TelemetryUsageError
-from esper.leyline.events import SCHEMA, EventSink, TelemetryEvent, TelemetryEventType
+from esper.leyline.events import EventSink, TelemetryEventType
 from esper.leyline.payloads import EventsDroppedPayload, Payload
 
 __all__ = ["TelemetryCollector"]
+
+_log = logging.getLogger("karn")
 
 _open_collectors: weakref.WeakSet[TelemetryCollector] = weakref.WeakSet()
 
@@ -37,10 +41,12 @@ class TelemetryCollector:
 
     Args:
         telemetry_dir: folder of all runs; None takes KARN_TELEMETRY_DIR, else ``telemetry``.
-        run_dir: this run's folder in it; an existing one is resumed. None makes a new name.
+        run_dir: this run's folder in it; an existing one is resumed. None makes a new name, on which
+            several ranks can't agree: give them one.
         rank: this process, 0 to world_size - 1. Each rank writes its own file.
         world_size: processes of this run.
-        envs_per_rank: environments of each rank; ``for_env`` makes ``env_id`` unique with it.
+        envs_per_rank: environments of each rank, the same number on all: ``for_env`` makes ``env_id``
+            unique with it.
         group_id: a name for runs that belong together.
         buffered: hand lines to a thread, for thousands of events a second. A killed process then loses
             what the thread had not written, at most a few thousand events; nothing is dropped silently.
@@ -61,12 +67,16 @@ class TelemetryCollector:
         group_id: str = "default",
         buffered: bool = False,
     ) -> None:
+        rank, world_size = _whole("rank", rank), _whole("world_size", world_size)
+        envs_per_rank = _whole("envs_per_rank", envs_per_rank)
         if not 0 <= rank < world_size:
             raise TelemetryUsageError(
                 f"rank {rank} of world_size {world_size}: must be 0 <= rank < world_size"
             )
         if envs_per_rank < 1:
             raise TelemetryUsageError(f"envs_per_rank must be at least 1, not {envs_per_rank}")
+        if run_dir is None and world_size > 1:
+            _log.warning("without a run_dir each of %d ranks writes a run of its own: name it", world_size)
         self.run_dir = new_run_dir() if run_dir is None else check_run_dir(run_dir)
         self.rank = rank
         self.world_size = world_size
@@ -74,22 +84,17 @@ class TelemetryCollector:
         self.group_id = group_id
         folder = telemetry_folder(telemetry_dir) / self.run_dir
         self._writer = LineWriter(folder / event_file_name(rank, world_size))
-        attempts_before, next_seq = self._writer.history()
-        self.attempt = attempts_before + 1
+        attempts, self._first_seq = self._writer.history()
+        self.attempt = attempts + 1
         """1 for a new file, one more for each time it was opened before."""
-        self._seq = itertools.count(next_seq)
+        self._next_seq = self._first_seq
         # The inode tells a reader that the file is the original: of a copy, nobody can say whether
         # its writer lives.
-        self._stamp: dict[str, Any] | None = {
-            "attempt": self.attempt,
-            "world_size": world_size,
-            "inode": self._writer.inode,
-        }
-        self._lock = threading.Lock()
-        self._id_prefix = f"{rank:x}.{token_hex(4)}-"
-        self._second = -1
-        self._second_text = ""
-        self._guarded = GuardedWriter(self._writer, self._gap_line)
+        stamp = {"attempt": self.attempt, "world_size": world_size, "inode": self._writer.inode}
+        self._envelope = Envelope(rank, group_id, stamp)
+        # Reentrant, because a signal's handler may emit in the middle of an emit.
+        self._lock = threading.RLock()
+        self._guarded = GuardedWriter(self._writer, self._write_gap)
         self._buffer = BufferedWriter(self._guarded) if buffered else None
         self._after_close = 0
         self._closed = False
@@ -111,12 +116,13 @@ class TelemetryCollector:
         Raises:
             TelemetryUsageError: if ``local`` is not in 0 to envs_per_rank - 1.
         """
+        local = _whole("environment", local)
         if not 0 <= local < self.envs_per_rank:
             raise TelemetryUsageError(
                 f"environment {local} is not one of this rank's {self.envs_per_rank}: "
                 f"open TelemetryCollector(..., envs_per_rank={local + 1}) or more"
             )
-        return _EnvSink(self, self.rank * self.envs_per_rank + local)
+        return EnvSink(self._emit, self.rank * self.envs_per_rank + local)
 
     def emit(
         self,
@@ -133,68 +139,101 @@ class TelemetryCollector:
 
         Raises:
             TelemetryUsageError: if the payload needs an ``env_id`` and has none: use ``for_env``.
-            TypeError: if the payload holds something that is not a number, text, list or dict.
+            TypeError: if it is no payload, or holds something that is not a number, text, list or dict.
         """
-        if getattr(payload, "env_id", 0) is None:
-            payload = msgspec.structs.replace(payload, env_id=self._only_env())
-        with self._lock:
-            if self._closed:
-                self._after_close += 1
-                return
-            seq = next(self._seq)
-            line = self._line(seq, event_type, payload, slot_id, seed_id, epoch, message, severity)
-            if self._buffer is not None:
-                self._buffer.put(seq, line)
-                self._stamp = None
-            elif self._guarded.write(seq, line):
-                self._stamp = None
+        self._emit(None, event_type, payload, slot_id, seed_id, epoch, message, severity)
 
-    def _only_env(self) -> int:
-        if self.envs_per_rank > 1:
-            raise TelemetryUsageError(
-                f"an event without env_id, and this rank has {self.envs_per_rank} environments: "
-                "emit through collector.for_env(index)"
-            )
-        return self.rank
-
-    def _line(
+    def _emit(
         self,
-        seq: int,
+        env_id: int | None,
         event_type: TelemetryEventType,
         payload: Payload,
-        slot_id: str | None = None,
-        seed_id: str | None = None,
-        epoch: int | None = None,
-        message: str = "",
-        severity: str = "info",
-    ) -> bytes:
-        second, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-        if second != self._second:
-            # One second's text serves all its events; formatting it costs more than the rest.
-            self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
-            self._second = second
-        event = TelemetryEvent(
-            event_id=f"{self._id_prefix}{seq}",
-            event_type=event_type,
-            timestamp=f"{self._second_text}{nanoseconds // 1000:06d}+00:00",
-            seed_id=seed_id,
-            slot_id=slot_id,
-            epoch=epoch,
-            group_id=self.group_id,
-            message=message,
-            data=payload,
-            severity=severity,
-            rank=self.rank,
-            seq=seq,
-            schema=SCHEMA,
-        )
-        return encode_event(event, self._stamp)
+        slot_id: str | None,
+        seed_id: str | None,
+        epoch: int | None,
+        message: str,
+        severity: str,
+    ) -> None:
+        if not isinstance(payload, Payload):
+            raise TypeError(f"a {type(payload).__name__} is no payload: use one of esper.leyline's")
+        if "env_id" in payload.__struct_fields__:
+            payload = self._with_env(payload, env_id)
+        buffer = self._buffer
+        if buffer is not None:
+            buffer.wait_for_room()
+        with self._lock:
+            if self._closed:
+                self._refuse()
+                return
+            if buffer is None:
+                self._guarded.ready()
+            seq = self._next_seq
+            self._next_seq = seq + 1
+            try:
+                line = self._envelope.line(
+                    seq,
+                    event_type,
+                    payload,
+                    slot_id,
+                    seed_id,
+                    epoch,
+                    message,
+                    severity,
+                    stamped=seq == self._first_seq,
+                )
+            except BaseException:
+                self._give_back(seq)
+                raise
+            if buffer is None:
+                self._guarded.write(seq, line)
+            else:
+                buffer.put(seq, line)
 
-    def _gap_line(self, gap: Gap) -> bytes:
+    def _with_env(self, payload: Any, env_id: int | None) -> Payload:
+        if env_id is None:
+            if payload.env_id is not None:
+                return payload  # type: ignore[no-any-return]
+            if self.envs_per_rank > 1:
+                raise TelemetryUsageError(
+                    f"an event without env_id, and this rank has {self.envs_per_rank} environments: "
+                    "emit through collector.for_env(index)"
+                )
+            env_id = self.rank
+        return msgspec.structs.replace(payload, env_id=env_id)  # type: ignore[no-any-return]
+
+    def _give_back(self, seq: int) -> None:
+        """Leave no hole where a number was taken for a line that never was."""
+        if self._next_seq == seq + 1:
+            self._next_seq = seq
+
+    def _refuse(self) -> None:
+        self._after_close += 1
+        if self._after_close == 1:
+            with contextlib.suppress(Exception):  # a log handler that fails must not stop a training
+                _log.warning(
+                    "telemetry of %s was closed in this process; its events are no longer recorded", self.path
+                )
+
+    def _write_gap(self, gap: Gap, write: WriteLine) -> None:
         payload = EventsDroppedPayload(
             count=gap.count, first_seq=gap.first_seq, last_seq=gap.last_seq, reason=gap.reason
         )
-        return self._line(next(self._seq), TelemetryEventType.EVENTS_DROPPED, payload, severity="warning")
+        with self._lock:
+            seq = self._next_seq
+            self._next_seq = seq + 1
+            try:
+                write(
+                    self._envelope.line(
+                        seq,
+                        TelemetryEventType.EVENTS_DROPPED,
+                        payload,
+                        severity="warning",
+                        stamped=gap.first_seq == self._first_seq,  # the event that had the stamp is lost
+                    )
+                )
+            except BaseException:
+                self._give_back(seq)
+                raise
 
     def flush(self) -> None:
         """Wait until every event emitted so far is in the file."""
@@ -215,10 +254,10 @@ class TelemetryCollector:
     def _close_in_child(self) -> None:
         # Another thread may have held the lock when the process forked, and the writer thread is not
         # there in the child.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._closed = True
         self._buffer = None
-        self._writer.close()
+        self._writer.close_in_child()
 
     def __enter__(self) -> TelemetryCollector:
         return self
@@ -232,38 +271,17 @@ class TelemetryCollector:
         self.close()
 
 
-class _EnvSink:
-    """The sink of one environment."""
+def _whole(name: str, value: object) -> int:
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TelemetryUsageError(f"{name} must be a whole number, not {value!r}") from None
 
-    __slots__ = ("_collector", "_env_id")
 
-    def __init__(self, collector: TelemetryCollector, env_id: int) -> None:
-        self._collector = collector
-        self._env_id = env_id
-
-    def emit(
-        self,
-        event_type: TelemetryEventType,
-        payload: Payload,
-        *,
-        slot_id: str | None = None,
-        seed_id: str | None = None,
-        epoch: int | None = None,
-        message: str = "",
-        severity: str = "info",
-    ) -> None:
-        """Write one event of this environment; see TelemetryCollector.emit."""
-        if "env_id" in payload.__struct_fields__:
-            payload = msgspec.structs.replace(payload, env_id=self._env_id)
-        self._collector.emit(
-            event_type,
-            payload,
-            slot_id=slot_id,
-            seed_id=seed_id,
-            epoch=epoch,
-            message=message,
-            severity=severity,
-        )
+def _close_all() -> None:
+    """At exit: what a buffered collector still holds would be lost with its thread."""
+    for collector in list(_open_collectors):
+        collector.close()
 
 
 def _close_all_in_child() -> None:
@@ -272,4 +290,5 @@ def _close_all_in_child() -> None:
     _open_collectors.clear()
 
 
+atexit.register(_close_all)
 os.register_at_fork(after_in_child=_close_all_in_child)

@@ -58,12 +58,10 @@ def find_event_files(folder: Path) -> dict[str, list[Path]]:
     """
     runs: dict[str, list[Path]] = {}
     for run in _entries(folder):
-        if not run.is_dir():
-            continue
         ranked = [
             (rank, entry.name)
             for entry in _entries(Path(run.path))
-            if (rank := rank_of_event_file(entry.name)) is not None
+            if (rank := rank_of_event_file(entry.name)) is not None and _is_file(entry)
         ]
         if ranked:
             runs[run.name] = [Path(run.path, name) for _, name in sorted(ranked)]
@@ -76,3 +74,10 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             return list(entries)
     except OSError:
         return []
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link that leads in a circle
+        return False

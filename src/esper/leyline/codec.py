@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -11,12 +12,14 @@ from typing import Any
 import msgspec
 
 from esper.leyline.events import PAYLOADS, SCHEMA, TelemetryEvent, TelemetryEventType
+from esper.leyline.lenient import UnreadableError, null_unreadable
 from esper.leyline.payloads import DecisionPayload, Payload
 
 NON_FINITE = "non_finite"
 """Field of ``data`` that names each non-finite float and its value."""
 
-_FIELD_OF_ERROR = re.compile(r" - at `\$\.([^.\[`]+)")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class LineError(ValueError):
@@ -27,16 +30,19 @@ class FieldError(ValueError):
     """A payload without a field that it can't be read without; the text names it."""
 
 
-def _plain_number(value: Any) -> Any:
-    """NumPy scalars and 0-d tensors are numbers to the user, so they are to the encoder."""
-    item = getattr(value, "item", None)
-    if item is None:
-        raise TypeError(f"an event can't carry a {type(value).__name__}: use numbers, texts, lists and dicts")
-    return item()
+def _plain(value: Any) -> Any:
+    """NumPy scalars and 0-d tensors are numbers to the user, and paths are texts; so they are here."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    try:
+        return value.item()
+    except (AttributeError, ValueError, RuntimeError):  # the last two: an array of more than one number
+        raise TypeError(
+            f"an event can't carry a {type(value).__name__}: use numbers, texts, lists and dicts"
+        ) from None
 
 
-_encoder = msgspec.json.Encoder(enc_hook=_plain_number)
-_encode = _encoder.encode
+_encode = msgspec.json.Encoder(enc_hook=_plain).encode
 
 
 class _Envelope(msgspec.Struct):
@@ -76,27 +82,40 @@ def encode_event(event: TelemetryEvent, extra: Mapping[str, Any] | None = None) 
     Raises:
         TypeError: if ``data`` holds something that is not a number, text, list or dict.
     """
-    line = _encode(event)
+    try:
+        line = _encode(event)
+    except UnicodeEncodeError:  # half of a surrogate pair, as in a file name that is not UTF-8
+        return _encode_checked(event, extra)
     # msgspec writes a NaN as null without a word; optional fields left at None are not written at
-    # all, so only lines with a null inside ``data`` need the slow look.
-    if extra is None and line.find(b":null", line.find(b'"data":')) < 0:
+    # all, so only lines with a null from ``data`` on need the slow look.
+    if extra is None and line.find(b"null", line.find(b'"data":')) < 0:
         return line + b"\n"
-    return _encode_checked(event, extra) + b"\n"
+    return _encode_checked(event, extra)
 
 
 def _encode_checked(event: TelemetryEvent, extra: Mapping[str, Any] | None) -> bytes:
-    data = msgspec.to_builtins(event.data, enc_hook=_plain_number) if event.data is not None else {}
-    if not isinstance(data, dict):
-        return _encode(event)
-    names: dict[str, str] = {}
-    _collect_non_finite(data, "", names)
-    if not names and not extra:
-        return _encode(event)
-    if names:
-        data[NON_FINITE] = names
-    if extra:
-        data.update(extra)
-    return _encode(msgspec.structs.replace(event, data=data))
+    fields = _clean(msgspec.to_builtins(event, enc_hook=_plain))
+    if fields["data"] is None:
+        fields["data"] = {}
+    data = fields["data"]
+    if isinstance(data, dict):
+        names: dict[str, str] = {}
+        _collect_non_finite(data, "", names)
+        if names:
+            data[NON_FINITE] = names
+        data |= extra or {}
+    return _encode(fields) + b"\n"
+
+
+def _clean(value: Any) -> Any:
+    """The value with U+FFFD for each half of a surrogate pair, which UTF-8 can't hold."""
+    if isinstance(value, str):
+        return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
+    if isinstance(value, dict):
+        return {_clean(key): _clean(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(item) for item in value]
+    return value
 
 
 def _collect_non_finite(value: Any, path: str, names: dict[str, str]) -> None:
@@ -129,14 +148,12 @@ def decode_event(line: bytes) -> tuple[TelemetryEvent, list[str]]:
         LineError: if the line is not a JSON object with a text ``event_type``.
         FieldError: if the payload lacks a field that it makes no sense without.
     """
+    bad: list[str] = []
     try:
-        envelope = _envelope_decoder.decode(line)
-        bad: list[str] = []
-    except msgspec.ValidationError:
-        envelope, bad = _lenient(line, _Envelope)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        envelope = _decode_envelope(line, bad)
+        data = _decode_payload(envelope.event_type, envelope.data, bad)
+    except _NOT_JSON as error:
         raise LineError(f"not JSON: {error}") from None
-    data = _decode_payload(envelope.event_type, envelope.data, bad)
     return (
         TelemetryEvent(
             event_id=envelope.event_id,
@@ -157,6 +174,20 @@ def decode_event(line: bytes) -> tuple[TelemetryEvent, list[str]]:
     )
 
 
+def _decode_envelope(line: bytes, bad: list[str]) -> _Envelope:
+    try:
+        return _envelope_decoder.decode(line)
+    except msgspec.ValidationError:
+        fields = msgspec.json.decode(line)
+    if not isinstance(fields, dict):
+        raise LineError("not a JSON object")
+    if not isinstance(fields.get("event_type"), str):
+        raise LineError("no event_type, or one that is not a text")
+    fields["data"] = msgspec.Raw(msgspec.json.encode(fields.get("data")))
+    bad += null_unreadable(fields, _Envelope)
+    return msgspec.convert(fields, _Envelope, strict=False)
+
+
 def _decode_payload(event_type: str, raw: msgspec.Raw, bad: list[str]) -> Any:
     payload_type = PAYLOADS.get(event_type)  # type: ignore[call-overload]  # a StrEnum member equals its text
     if payload_type is None:
@@ -168,35 +199,14 @@ def _decode_payload(event_type: str, raw: msgspec.Raw, bad: list[str]) -> Any:
     try:
         return _payload_decoder(payload_type).decode(raw)
     except msgspec.ValidationError:
-        payload, fields = _lenient(bytes(raw), payload_type)
-        bad += fields
-        return payload
-
-
-def _lenient(raw: bytes, target: type[Any]) -> tuple[Any, list[str]]:
-    """Decode with every unreadable optional field as None, and the names of those fields."""
-    try:
         fields = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise LineError(f"not JSON: {error}") from None
     if not isinstance(fields, dict):
-        if target is _Envelope:
-            raise LineError("not a JSON object")
         raise FieldError("data is not a JSON object")
-    if target is _Envelope:
-        if not isinstance(fields.get("event_type"), str):
-            raise LineError("no event_type, or one that is not a text")
-        fields["data"] = msgspec.Raw(msgspec.json.encode(fields.get("data")))
-    bad: list[str] = []
-    while True:
-        try:
-            return msgspec.convert(fields, target, strict=False), bad
-        except msgspec.ValidationError as error:
-            found = _FIELD_OF_ERROR.search(str(error))
-            if found is None or found[1] in bad:
-                raise FieldError(str(error)) from None
-            bad.append(found[1])
-            fields[found[1]] = None
+    try:
+        bad += null_unreadable(fields, payload_type)
+    except UnreadableError as error:
+        raise FieldError(str(error)) from None
+    return msgspec.convert(fields, payload_type, strict=False)
 
 
 def json_schema() -> dict[str, Any]:

@@ -161,7 +161,8 @@ class TrainingStartedPayload(Payload, frozen=True, kw_only=True):
 
     task: str | None = None
     policy: str | None = None
-    seed: Int | None = None
+    seed: int | None = None
+    """Of the random numbers; torch's have 64 bits and no sign."""
     n_envs: Level | None = None
     n_episodes: Level | None = None
     max_epochs: Level | None = None

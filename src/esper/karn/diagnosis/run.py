@@ -240,15 +240,16 @@ def _answer(
         return "It can't be told: the run has no internal op."
     if label == "insufficient_data":
         return (
-            f"It can't be told: none of {len(slots)} slots has {MIN_PAIRS} pairs of consecutive ops whose "
+            f"It can't be told: none of {_counted(len(slots), 'slot')} has {MIN_PAIRS} pairs of consecutive ops whose "
             f"second could have gone either way. {pooled}"
         )
     if label == "not_thrashing":
         sweeping = sum(slot.sweeping for slot in slots)
-        more = f" {sweeping} sweep up and down without settling." if sweeping else ""
+        sweep = "sweeps" if sweeping == 1 else "sweep"
+        more = f" {_counted(sweeping, 'slot')} {sweep} up and down without settling." if sweeping else ""
         return (
-            f"No: none of {len(judged)} judged slots reverses itself more often than a coin flip would."
-            f"{more} {pooled}"
+            f"No: none of {_counted(len(judged), 'judged slot')} reverses itself more often than a coin flip "
+            f"would, beyond chance.{more} {pooled}"
         )
     worst = thrashing[0]
     going = sum(slot.ended is None for slot in thrashing)
@@ -259,12 +260,16 @@ def _answer(
     else:
         state = "but have stopped since" if len(thrashing) > 1 else "but has stopped since"
     return (
-        f"Yes: {len(thrashing)} of {len(judged)} judged slots "
+        f"Yes: {len(thrashing)} of {_counted(len(judged), 'judged slot')} "
         f"{'thrash' if len(thrashing) > 1 else 'thrashes'}, {state}. "
         f"Worst is env {worst.env_id} slot {worst.slot_id}{_since(worst)}: "
         f"{100 * (worst.free_reversal_rate or 0):.0f} % of {worst.n_free_pairs} ops that could have gone "
         f"either way undid the one before (a coin flip: 50 %). {pooled}"
     )
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _since(slot: SlotReport) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -25,59 +26,65 @@ class Gap(msgspec.Struct, frozen=True):
     reason: str
 
 
+WriteLine = Callable[[bytes], None]
+
+
 class GuardedWriter:
-    """A LineWriter whose failures become a Gap, written as a line of its own once writing works again.
+    """A LineWriter whose failures become a Gap, recorded in the file once writing works again.
 
     Not thread-safe: one thread at a time.
 
     Args:
         writer: the file.
-        gap_line: makes the line that records a gap.
+        write_gap: makes the line that records a gap and passes it on; an OSError is for the caller.
     """
 
-    def __init__(self, writer: LineWriter, gap_line: Callable[[Gap], bytes]) -> None:
+    def __init__(self, writer: LineWriter, write_gap: Callable[[Gap, WriteLine], None]) -> None:
         self._writer = writer
-        self._gap_line = gap_line
+        self._write_gap = write_gap
         self._gap: Gap | None = None
         self._said = False
         self.dropped = 0
         """Events lost so far."""
 
-    def write(self, seq: int, line: bytes) -> bool:
-        """Write one line; False if it was lost."""
-        if self._gap is not None and not self._record_gap():
-            self._lost([seq], self._gap.reason)
-            return False
+    def ready(self) -> bool:
+        """Record the gap that is open, if there is one; False if that fails, and so would the next line."""
+        if self._gap is None:
+            return True
         try:
-            self._writer.write(line)
-        except OSError as error:
-            self._lost([seq], error.strerror or type(error).__name__)
-            return False
-        return True
-
-    def write_many(self, lines: list[SeqLine]) -> None:
-        """Write lines in as few system calls as it takes."""
-        if self._gap is not None and not self._record_gap():
-            self._lost([seq for seq, _ in lines], self._gap.reason)
-            return
-        whole, error = self._writer.write_many([line for _, line in lines])
-        if error is not None:
-            self._lost([seq for seq, _ in lines[whole:]], error.strerror or type(error).__name__)
-
-    def close(self) -> None:
-        """Record a gap that is still open, if that is possible now, and close the file."""
-        if self._gap is not None:
-            self._record_gap()
-        self._writer.close()
-
-    def _record_gap(self) -> bool:
-        assert self._gap is not None
-        try:
-            self._writer.write(self._gap_line(self._gap))
+            self._write_gap(self._gap, self._writer.write)
         except OSError:
             return False
         self._gap = None
         return True
+
+    def write(self, seq: int, line: bytes) -> None:
+        """Write one line, or count it as lost. ``ready`` comes first."""
+        if self._gap is not None:
+            self._lost([seq], self._gap.reason)
+            return
+        try:
+            self._writer.write(line)
+        except OSError as error:
+            self._lost([seq], _reason(error))
+
+    def write_many(self, lines: list[SeqLine]) -> None:
+        """Write lines in as few system calls as it takes."""
+        if not self.ready():
+            assert self._gap is not None
+            self._lost([seq for seq, _ in lines], self._gap.reason)
+            return
+        whole, error = self._writer.write_many([line for _, line in lines])
+        if error is not None:
+            self._lost([seq for seq, _ in lines[whole:]], _reason(error))
+
+    def close(self) -> None:
+        """Record a gap that is still open, if that is possible now, and close the file."""
+        self.ready()
+        try:
+            self._writer.close()
+        except OSError as error:
+            self._say(f"telemetry in {self._writer.path} may not be whole ({_reason(error)})")
 
     def _lost(self, seqs: list[int], reason: str) -> None:
         if not seqs:
@@ -92,11 +99,19 @@ class GuardedWriter:
         )
         if not self._said:
             self._said = True
-            _log.warning("telemetry can't be written to %s (%s); training goes on", self._writer.path, reason)
+            self._say(f"telemetry can't be written to {self._writer.path} ({reason}); training goes on")
+
+    def _say(self, text: str) -> None:
+        with contextlib.suppress(Exception):  # a log handler that fails is no reason to stop a training
+            _log.warning("%s", text)
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__
 
 
 class BufferedWriter:
-    """Hands lines to a thread that writes them in chunks. Full, it waits: it never drops.
+    """Hands lines to a thread that writes them in chunks. Full, it makes callers wait: it never drops.
 
     Args:
         guarded: what the thread writes to; nobody else may.
@@ -108,24 +123,33 @@ class BufferedWriter:
         self._capacity = capacity
         self._lines: list[SeqLine] = []
         self._changed = threading.Condition()
-        self._writing = False
+        self._put = 0
+        self._done = 0
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="karn-writer", daemon=True)
         self._thread.start()
 
-    def put(self, seq: int, line: bytes) -> None:
-        """Queue one line, waiting while the queue is full."""
+    def wait_for_room(self) -> None:
+        """Wait while the queue is full. The thread may need the caller's locks: hold none."""
+        if len(self._lines) < self._capacity:
+            return
         with self._changed:
-            while len(self._lines) >= self._capacity:
+            while len(self._lines) >= self._capacity and threading.current_thread() is not self._thread:
                 self._changed.wait()
+
+    def put(self, seq: int, line: bytes) -> None:
+        """Queue one line; ``wait_for_room`` comes first."""
+        with self._changed:
             self._lines.append((seq, line))
+            self._put += 1
             if len(self._lines) == 1:
                 self._changed.notify_all()
 
     def flush(self) -> None:
         """Wait until every line put so far was written or counted as lost."""
         with self._changed:
-            while self._lines or self._writing:
+            last = self._put
+            while self._done < last:
                 self._changed.wait()
 
     def close(self) -> None:
@@ -136,15 +160,17 @@ class BufferedWriter:
         self._thread.join()
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._writing = False
-                self._changed.notify_all()
-                while not self._lines and not self._closing:
-                    self._changed.wait()
-                if not self._lines:
-                    return
-                lines, self._lines = self._lines, []
-                self._writing = True
-                self._changed.notify_all()
+        while lines := self._take():
             self._guarded.write_many(lines)
+            with self._changed:
+                self._done += len(lines)
+                self._changed.notify_all()
+
+    def _take(self) -> list[SeqLine]:
+        """Everything that is queued, waiting for some; nothing once the writer is closing."""
+        with self._changed:
+            while not self._lines and not self._closing:
+                self._changed.wait()
+            lines, self._lines = self._lines, []
+            self._changed.notify_all()
+            return lines

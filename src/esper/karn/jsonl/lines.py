@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import accumulate
 from typing import Annotated
 
@@ -61,6 +62,11 @@ class EventLines(msgspec.Struct):
     problems: list[Problem]
 
 
+_DIGITS = bytes.maketrans(b"123456789E", b"000000000e")
+_MANY_DIGITS = b"0" * 200
+_OVERFLOWING = re.compile(rb"[0-9][eE]\+?[0-9]{3,}[\s,}\]]|[0-9]{200}")
+
+
 class _LenientProbe(msgspec.Struct):
     event_type: str
     data: msgspec.Raw = msgspec.Raw(b"null")
@@ -79,36 +85,53 @@ def read_lines(chunk: Chunk) -> EventLines:
     """
     raw = chunk.data.split(b"\n")
     raw.pop()  # what follows the last newline
-    offsets = list(accumulate((len(line) + 1 for line in raw[:-1]), initial=chunk.offset))
-    try:
-        chunk.data.decode()  # the probe does not look into the texts that it skips
-        probes = _probe.decode_lines(chunk.data)
+    offsets = list(accumulate((len(line) + 1 for line in raw), initial=chunk.offset))[:-1]
+    if _is_one_object_a_line(chunk.data, len(raw)) and not _may_overflow(chunk.data):
+        try:
+            chunk.data.decode()  # the probe does not look into the texts that it skips
+            probes = _probe.decode_lines(chunk.data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            probes = []
         if len(probes) == len(raw):
             numbers = list(range(chunk.line_number, chunk.line_number + len(raw)))
             return EventLines(lines=raw, probes=probes, offsets=offsets, line_numbers=numbers, problems=[])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pass
     found = EventLines(lines=[], probes=[], offsets=[], line_numbers=[], problems=[])
     for index, (line, offset) in enumerate(zip(raw, offsets, strict=True)):
         _read_line(line, offset, chunk.line_number + index, found)
     return found
 
 
+def _is_one_object_a_line(data: bytes, n_lines: int) -> bool:
+    """Whether as many JSON values as lines means one value on each line.
+
+    The decoder takes newlines for white space: two events on one line and a blank line after them would
+    count as two. Where each line begins with a brace and ends with one, no value can span two lines.
+    """
+    return data[:1] == b"{" and data[-2:] == b"}\n" and data.count(b"}\n{") == n_lines - 1
+
+
+def _may_overflow(data: bytes) -> bool:
+    """Whether a number may be too large for a float, such as 1e999; the probe does not read numbers."""
+    shape = data.translate(_DIGITS)
+    if b"0e000" not in shape and b"0e+000" not in shape and _MANY_DIGITS not in shape:
+        return False
+    return _OVERFLOWING.search(data) is not None
+
+
 def _read_line(line: bytes, offset: int, number: int, found: EventLines) -> None:
     if not line.strip():
         return
-    start = snippet(line)
     try:
-        line, repairs = repair_line(line)
-        line, probe, unreadable = _probe_line(line)
+        event, repairs = repair_line(line)
+        event, probe, unreadable = _probe_line(event)
     except NotAnEvent as error:
-        found.problems.append(Problem("line", number, offset, str(error), start))
+        found.problems.append(Problem("line", number, offset, str(error), snippet(line)))
         return
     for repair in repairs:
-        found.problems.append(Problem("repaired", number, offset, repair, start))
+        found.problems.append(Problem("repaired", number, offset, repair, snippet(line)))
     for field in unreadable:
-        found.problems.append(Problem("field", number, offset, f"{field} reads as null", start))
-    found.lines.append(line)
+        found.problems.append(Problem("field", number, offset, f"{field} reads as null", snippet(line)))
+    found.lines.append(event)
     found.probes.append(probe)
     found.offsets.append(offset)
     found.line_numbers.append(number)

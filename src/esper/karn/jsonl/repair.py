@@ -12,6 +12,7 @@ import msgspec
 from esper.leyline.codec import NON_FINITE, spell_non_finite
 
 _BOM = b"\xef\xbb\xbf"
+_EMPTY = b"\x00 \t\r\n"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -38,11 +39,13 @@ def repair_line(line: bytes) -> tuple[bytes, list[str]]:
         NotAnEvent: if it is beyond repair.
     """
     repairs: list[str] = []
-    stripped = line.removeprefix(_BOM).strip(b"\x00 \t\r\n")
-    if b"\x00" in line[: len(line) - len(line.lstrip(b"\x00"))]:
-        repairs.append("NUL bytes before the event were left out")
+    stripped = line.strip(_EMPTY)
+    while stripped.startswith(_BOM):
+        stripped = stripped[len(_BOM) :].lstrip(_EMPTY)
     if not stripped:
-        raise NotAnEvent("NUL bytes and no event")
+        raise NotAnEvent("NUL bytes and no event" if b"\x00" in line else "a byte order mark and no event")
+    if line.count(b"\x00") > stripped.count(b"\x00"):
+        repairs.append("NUL bytes around the event were left out")
     try:
         stripped.decode()
     except UnicodeDecodeError as error:
@@ -62,31 +65,41 @@ def repair_line(line: bytes) -> tuple[bytes, list[str]]:
 def _why_malformed(line: bytes, error: msgspec.DecodeError) -> str:
     try:
         json.JSONDecoder().raw_decode(line.decode())
-    except ValueError:
+    except (ValueError, RecursionError):
         return f"not JSON: {str(error).removeprefix('JSON is malformed: ')}"
     return f"more than one JSON value on one line: {error}"
 
 
 def _repair_values(line: bytes, repairs: list[str]) -> bytes | None:
     """The line without bare NaN, Infinity and lone surrogates; None if it is no JSON even so."""
+    names: dict[str, str] = {}
     try:
-        event = json.loads(line, parse_constant=lambda token: _Bare(token), parse_float=_parse_float)
+        event = json.loads(line, parse_constant=_Bare, parse_float=_parse_float)
+        event = _without_bare(event, "", names)
+        if names:
+            _name_in_data(event, names)
+            repairs.append(
+                "read as null: " + ", ".join(f"{value} in {name}" for name, value in names.items())
+            )
+        text = json.dumps(event, ensure_ascii=False)
     except (ValueError, RecursionError):
         return None
-    names: dict[str, str] = {}
-    event = _without_bare(event, "", names)
-    if isinstance(event, dict) and names:
-        in_data = {
-            name.removeprefix("data."): value for name, value in names.items() if name.startswith("data.")
-        }
-        if in_data and isinstance(event.get("data"), dict):
-            event["data"].setdefault(NON_FINITE, in_data)
-        repairs.append("read as null: " + ", ".join(f"{value} in {name}" for name, value in names.items()))
-    text = json.dumps(event, ensure_ascii=False)
     clean = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
     if clean != text:
         repairs.append("half of a surrogate pair was replaced by U+FFFD")
-    return clean.encode() if repairs else None
+    elif not names:
+        return None
+    return clean.encode()
+
+
+def _name_in_data(event: Any, names: dict[str, str]) -> None:
+    """Name the values that became null where the codec does."""
+    data = event.get("data") if isinstance(event, dict) else None
+    if isinstance(data, dict):
+        inner = {name[5:]: value for name, value in names.items() if name.startswith("data.")}
+        already = data.get(NON_FINITE)
+        if inner:
+            data[NON_FINITE] = {**already, **inner} if isinstance(already, dict) else inner
 
 
 def _without_bare(value: Any, path: str, names: dict[str, str]) -> Any:

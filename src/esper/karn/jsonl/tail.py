@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import msgspec
 
 _MARK_BYTES = 64
+_LONG_LINE_BYTES = 1 << 20
+"""Read at a time of a line that is longer than a chunk."""
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -41,8 +44,12 @@ class TailReader:
         self.offset = 0
         self.size = 0
         self._lines = 0
+        self._unended = 0
+        """Bytes after ``offset`` that were searched and hold no newline."""
         self._mark = b""
-        self._seen: tuple[int, int, int, int] | None = None
+        self._identity: tuple[int, int] | None = None
+        self._nothing_new: tuple[int, ...] | None = None
+        """Size and time of the file when it had nothing more to give."""
 
     def read(self, max_bytes: int = 8 << 20) -> Chunk | None:
         """The next whole lines, or None if there are none now.
@@ -51,51 +58,72 @@ class TailReader:
             max_bytes: about as much as one chunk holds; a longer single line comes whole all the same.
         """
         try:
-            stat = os.stat(self.path)
-        except OSError:
-            return self._restart() if self.offset else None
-        state = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
-        self.size = stat.st_size
-        if state == self._seen:
-            return None
-        replaced = self._seen is not None and self._seen[:2] != state[:2]
-        if replaced or stat.st_size < self.offset:
-            return self._restart()
-        try:
+            now = os.stat(self.path)
+            self.size = now.st_size
+            if self._identity == _identity(now) and self._nothing_new == (now.st_size, now.st_mtime_ns):
+                return None
+            if not stat.S_ISREG(now.st_mode):
+                return None  # to open a pipe would wait for its writer
             with open(self.path, "rb", buffering=0) as file:
-                if (
-                    self._mark
-                    and os.pread(file.fileno(), len(self._mark), self.offset - len(self._mark)) != self._mark
-                ):
-                    return self._restart()
-                data = self._read_lines(file.fileno(), max_bytes)
+                return self._read_open(file.fileno(), max(1, max_bytes))
+        except (FileNotFoundError, NotADirectoryError):
+            self.size, had_lines = 0, self.offset > 0
+            gone = self._restart()
+            return gone if had_lines else None
         except OSError:
-            return None
+            return None  # a network file system that stumbled is no reason to read anew
+
+    def _read_open(self, fd: int, max_bytes: int) -> Chunk | None:
+        now = os.fstat(fd)  # of the file that is read, whatever its name means by now
+        if self._identity not in (None, _identity(now)) or now.st_size < self.offset:
+            return self._restart()
+        if os.pread(fd, len(self._mark), self.offset - len(self._mark)) != self._mark:
+            return self._restart()
+        self._identity = _identity(now)
+        if now.st_size < self.offset + self._unended:
+            self._unended = 0
+        data = self._read_lines(fd, max_bytes)
+        self._nothing_new = None if data else (now.st_size, now.st_mtime_ns)
         if not data:
-            self._seen = state
             return None
         chunk = Chunk(data=data, offset=self.offset, line_number=self._lines + 1, restarted=False)
         self.offset += len(data)
         self._lines += data.count(b"\n")
         self._mark = data[-_MARK_BYTES:]
-        self._seen = (*state[:2], -1, -1)  # there may be more, so look again
+        self._unended = 0
         return chunk
 
     def _read_lines(self, fd: int, max_bytes: int) -> bytes:
-        parts: list[bytes] = []
-        position = self.offset
-        while True:
-            part = os.pread(fd, max_bytes, position)
+        """Whole lines from ``offset`` on: what one read brings, or one line that is longer than that."""
+        if not self._unended:
+            part = os.pread(fd, max_bytes, self.offset)
             end = part.rfind(b"\n") + 1
             if end:
-                return b"".join([*parts, part[:end]])
-            if not part:
-                return b""
-            parts.append(part)
-            position += len(part)
+                return part[:end]
+            self._unended = len(part)
+        while part := os.pread(fd, _LONG_LINE_BYTES, self.offset + self._unended):
+            end = part.find(b"\n") + 1
+            if end:
+                return _read_exactly(fd, self.offset, self._unended) + part[:end]
+            self._unended += len(part)
+        return b""
 
     def _restart(self) -> Chunk:
-        self.offset = self._lines = 0
+        self.offset = self._lines = self._unended = 0
         self._mark = b""
-        self._seen = None
+        self._identity = self._nothing_new = None
         return Chunk(data=b"", offset=0, line_number=1, restarted=True)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _read_exactly(fd: int, offset: int, length: int) -> bytes:
+    parts = []
+    while length and (part := os.pread(fd, length, offset)):
+        parts.append(part)
+        offset, length = offset + len(part), length - len(part)
+    if length:
+        raise OSError("the file shrank while it was read")
+    return b"".join(parts)

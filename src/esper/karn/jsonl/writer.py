@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import mmap
+import errno
+import logging
 import os
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
+from esper.karn.jsonl.history import FileHistory, read_history
 from esper.karn.jsonl.lock import take_write_lock
 from esper.leyline.errors import RunLockedError, TelemetryFileError
 
-_TAIL_BYTES = 1 << 16
+_log = logging.getLogger("karn")
 
 
 class LineWriter:
     """An open, locked event file; a torn last line of an earlier process is ended at once.
 
+    Where the file system has no locks, a warning is logged and nothing keeps a second writer out.
+
     Raises:
-        RunLockedError: if another process writes the file.
+        RunLockedError: if the file is open for writing already.
         TelemetryFileError: if it can't be opened.
     """
 
@@ -30,16 +33,26 @@ class LineWriter:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise TelemetryFileError(
-                f"can't write telemetry to {path}: {error.strerror}; choose a folder that can be written"
-            ) from error
-        if not take_write_lock(self._fd):
-            os.close(self._fd)
+            raise _cannot_write(path, error) from error
+        self._close_fd = weakref.finalize(self, os.close, self._fd)
+        self._close_fd.atexit = False  # a buffer may still want to be written at exit
+        try:
+            locked = take_write_lock(self._fd)
+            # Appending to a torn line would glue two events into one bad line and lose a good one.
+            self._torn = not self._ends_with_newline()
+            self.inode = os.fstat(self._fd).st_ino
+            """The file's own number on its file system: a copy has another."""
+        except OSError as error:
+            self._close_fd()
+            raise _cannot_write(path, error) from error
+        if locked is False:
+            self._close_fd()
             raise RunLockedError(
-                f"{path} is being written by another process; give this one its own run_dir or rank"
+                f"{path} is being written already, by another process or an open collector; "
+                "give this one a run_dir or rank of its own"
             )
-        # Appending to a torn line would glue two events into one bad line and lose a good one.
-        self._torn = not self._ends_with_newline()
+        if locked is None:
+            _log.warning("%s is on a file system without locks: let only one process write it", path)
         with contextlib.suppress(OSError):  # a full disk: the newline then precedes the next line
             self._end_torn_line()
 
@@ -52,11 +65,6 @@ class LineWriter:
             os.write(self._fd, b"\n")
             self._torn = False
 
-    @property
-    def inode(self) -> int:
-        """The file's own number on its file system: a copy has another."""
-        return os.fstat(self._fd).st_ino
-
     def write(self, line: bytes) -> None:
         """Append one line; when it returns, a killed process loses nothing of it.
 
@@ -65,10 +73,8 @@ class LineWriter:
         """
         self._end_torn_line()
         written = os.write(self._fd, line)
-        while written < len(line):
-            self._torn = True
-            written += os.write(self._fd, line[written:])
-            self._torn = written < len(line)
+        if written < len(line):
+            self._finish(memoryview(line), written)
 
     def write_many(self, lines: Sequence[bytes]) -> tuple[int, OSError | None]:
         """Append lines with as few writes as it takes.
@@ -76,72 +82,71 @@ class LineWriter:
         Returns:
             How many lines are in the file whole, and what kept the others out.
         """
-        chunk, written = b"".join(lines), 0
+        chunk = b"".join(lines)
         try:
             self._end_torn_line()
-            while written < len(chunk):
-                written += os.write(self._fd, chunk[written:])
         except OSError as error:
-            whole = chunk.count(b"\n", 0, written)
-            self._torn = written > 0 and chunk[written - 1 : written] != b"\n"
-            return whole, error
+            return 0, error
+        try:
+            self._finish(memoryview(chunk), 0)
+        except _StoppedError as stopped:
+            return chunk.count(b"\n", 0, stopped.written), stopped
         return len(lines), None
 
-    def sync(self) -> None:
-        """Ask the disk to keep what was written; only a machine's crash, not a process's, needs it."""
-        os.fsync(self._fd)
+    def _finish(self, lines: memoryview, written: int) -> None:
+        """Write what is left of lines that were written in part."""
+        while written < len(lines):
+            self._torn = written > 0 and lines[written - 1] != ord("\n")
+            try:
+                step = os.write(self._fd, lines[written:])
+            except OSError as error:
+                if self._torn and lines[written] == ord("\n"):
+                    written += 1  # only the newline is missing, and the next write begins with it
+                    if written == len(lines):
+                        return
+                raise _StoppedError(error, written) from error
+            if step == 0:
+                raise _StoppedError(OSError(errno.EIO, os.strerror(errno.EIO)), written)
+            written += step
+        self._torn = False
 
     def close(self) -> None:
-        """Close the file and give up its lock."""
-        os.close(self._fd)
+        """Close the file and give up its lock.
 
-    def history(self) -> tuple[int, int]:
-        """How often the file was opened to write, 0 for a new one, and the next ``seq`` in it."""
-        size = os.fstat(self._fd).st_size
-        if size == 0:
-            return 0, 0
-        with mmap.mmap(self._fd, size, prot=mmap.PROT_READ) as whole:
-            return _last_attempt(whole), _next_seq(whole)
+        Raises:
+            OSError: if the file system says only now that it could not keep what was written.
+        """
+        with contextlib.suppress(OSError):
+            self._end_torn_line()
+        self._fd = -1
+        self._close_fd()
 
+    def close_in_child(self) -> None:
+        """Close a forked child's copy, which writes nothing; the parent's lock stays."""
+        self._fd = -1
+        self._close_fd()
 
-class _Stamp(msgspec.Struct):
-    attempt: int | None = None
+    def history(self) -> FileHistory:
+        """What earlier processes left in the file.
 
-
-class _Trace(msgspec.Struct):
-    seq: int | None = None
-    data: _Stamp | None = None
-
-
-_trace = msgspec.json.Decoder(_Trace)
-
-
-def _decoded(line: bytes) -> _Trace:
-    try:
-        return _trace.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return _Trace()
+        Raises:
+            TelemetryFileError: if it can't be read.
+        """
+        try:
+            return read_history(self._fd)
+        except OSError as error:
+            raise TelemetryFileError(f"can't read {self.path}, to resume it: {error.strerror}") from error
 
 
-def _line_around(whole: mmap.mmap, position: int) -> bytes:
-    end = whole.find(b"\n", position)
-    return whole[whole.rfind(b"\n", 0, position) + 1 : len(whole) if end < 0 else end]
+class _StoppedError(OSError):
+    """A write that failed after ``written`` bytes."""
+
+    def __init__(self, cause: OSError, written: int) -> None:
+        super().__init__(cause.errno, cause.strerror)
+        self.written = written
 
 
-def _last_attempt(whole: mmap.mmap) -> int:
-    end = len(whole)
-    while (found := whole.rfind(b'"attempt":', 0, end)) >= 0:
-        line = _decoded(_line_around(whole, found))
-        if line.data is not None and line.data.attempt is not None:
-            return line.data.attempt
-        end = found
-    return 1  # written by something that does not count its attempts
-
-
-def _next_seq(whole: mmap.mmap) -> int:
-    """One more than the highest ``seq`` near the end; two threads' lines may lie a little out of order."""
-    end = whole.rfind(b'"seq":')
-    if end < 0:
-        return 0
-    near = [*whole[max(0, end - _TAIL_BYTES) :].split(b"\n")[1:], _line_around(whole, end)]
-    return max((trace.seq + 1 for line in near if (trace := _decoded(line)).seq is not None), default=0)
+def _cannot_write(path: Path, error: OSError) -> TelemetryFileError:
+    return TelemetryFileError(
+        f"can't write telemetry to {path}: {error.strerror}; choose a folder that can be written"
+    )

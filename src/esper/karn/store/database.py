@@ -20,7 +20,7 @@ from esper.karn.store.eventfile import EventFile
 from esper.karn.store.guard import run_guarded
 from esper.karn.store.ingest import Ingest
 from esper.karn.store.rows import Rows, read_rows
-from esper.karn.store.runs import AsOf, RunInfo, run_info
+from esper.karn.store.runs import AsOf, RunInfo, is_finished, run_info
 from esper.karn.store.schema import create_schema
 from esper.karn.store.sqlfile import SqlFile
 from esper.karn.store.views import create_views, shipped_views
@@ -30,14 +30,20 @@ Progress = Callable[[int, int], None]
 """Called with bytes read so far and bytes to read in all."""
 
 _RUN_FACTS = """
-    SELECT any_value(policy ORDER BY attempt DESC), any_value(task ORDER BY attempt DESC)
-    FROM ev.training_started WHERE run_dir = $1"""
-_MEDIAN_GAP = """
-    SELECT median(epoch_us(timestamp) - epoch_us(previous)) / 1e6
-    FROM (
-        SELECT timestamp, lag(timestamp) OVER (ORDER BY timestamp) AS previous
-        FROM (SELECT timestamp FROM events WHERE run_dir = $1 ORDER BY timestamp DESC LIMIT 1000)
-    )"""
+    SELECT run_dir, any_value(policy ORDER BY attempt DESC), any_value(task ORDER BY attempt DESC)
+    FROM ev.training_started
+    GROUP BY run_dir"""
+_MEDIAN_GAPS = """
+    WITH latest AS (
+        SELECT run_dir, epoch_us(timestamp) AS micros
+        FROM events
+        WHERE run_dir IN (SELECT unnest($1::VARCHAR[])) AND timestamp IS NOT NULL
+        QUALIFY row_number() OVER (PARTITION BY run_dir ORDER BY timestamp DESC) <= 1000
+    ),
+
+    gaps AS (SELECT run_dir, micros - lag(micros) OVER (PARTITION BY run_dir ORDER BY micros) AS gap FROM latest)
+
+    SELECT run_dir, median(gap) / 1e6 FROM gaps GROUP BY run_dir"""
 
 
 class Store:
@@ -92,7 +98,7 @@ class Store:
             found = find_event_files(self.telemetry_dir)
             paths = {
                 f"{run_dir}/{path.name}": (path, run_dir)
-                for run_dir, files in found.items()
+                for run_dir, files in ((_as_text(name), files) for name, files in found.items())
                 for path in files
             }
             for filename in self._files.keys() - paths.keys():
@@ -102,11 +108,14 @@ class Store:
                     self._files[filename] = EventFile(path, run_dir)
             total = _bytes_to_read(self._files.values()) if on_progress is not None else 0
             done = 0
-            for file in self._files.values():
-                while (taken := self._ingest.read_chunk(file)) is not None:
-                    done += taken
-                    if on_progress is not None:
-                        on_progress(done, max(done, total))
+
+            def on_taken(taken: int) -> None:
+                nonlocal done
+                done += taken
+                if on_progress is not None:
+                    on_progress(done, max(done, total))
+
+            self._ingest.read(self._files.values(), on_taken)
 
     def run_names(self) -> list[str]:
         """Every run folder that has an event file, in the order of their last events, the latest last."""
@@ -139,7 +148,7 @@ class Store:
     def runs(self) -> list[RunInfo]:
         """Every run folder, the latest first."""
         by_run = self._by_run()
-        return [self._describe(run_dir, by_run[run_dir]) for run_dir in reversed(self.run_names())]
+        return self._describe(dict(sorted(by_run.items(), key=_last_event, reverse=True)))
 
     def run(self, run_dir: str) -> RunInfo:
         """One run folder.
@@ -148,11 +157,11 @@ class Store:
             NotFoundError: naming the nearest runs.
         """
         name = self.check_run(run_dir)
-        return self._describe(name, self._by_run()[name])
+        return self._describe({name: self._by_run()[name]})[0]
 
     def as_of(self, run_dirs: Sequence[str] | None = None) -> AsOf:
         """How much of the files of some runs (of all if None) the tables hold."""
-        files = [file for file in self._files.values() if run_dirs is None or file.run_dir in run_dirs]
+        files = [f for f in list(self._files.values()) if run_dirs is None or f.run_dir in run_dirs]
         return AsOf(
             at=datetime.now(UTC),
             bytes=sum(file.tail.offset for file in files),
@@ -214,14 +223,25 @@ class Store:
 
     def _by_run(self) -> dict[str, list[EventFile]]:
         by_run: dict[str, list[EventFile]] = {}
-        for file in self._files.values():
+        for file in list(self._files.values()):  # another thread's refresh may add one meanwhile
             by_run.setdefault(file.run_dir, []).append(file)
         return by_run
 
-    def _describe(self, run_dir: str, files: list[EventFile]) -> RunInfo:
-        policy, task = self.select(_RUN_FACTS, [run_dir]).rows[0]
-        median_gap = self.select(_MEDIAN_GAP, [run_dir]).rows[0][0]
-        return run_info(run_dir, files, policy=policy, task=task, median_gap_s=median_gap)
+    def _describe(self, by_run: dict[str, list[EventFile]]) -> list[RunInfo]:
+        facts = {run_dir: (policy, task) for run_dir, policy, task in self.select(_RUN_FACTS).rows}
+        unfinished = [run_dir for run_dir, files in by_run.items() if not is_finished(files)]
+        gaps = dict(self.select(_MEDIAN_GAPS, [unfinished]).rows) if unfinished else {}
+        infos = []
+        for run_dir, files in by_run.items():
+            policy, task = facts.get(run_dir, (None, None))
+            gap = gaps.get(run_dir)
+            infos.append(run_info(run_dir, files, policy=policy, task=task, median_gap_s=gap))
+        return infos
+
+
+def _as_text(name: str) -> str:
+    """A folder's name as the database can hold it; file systems allow bytes that are no UTF-8."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _last_event(entry: tuple[str, list[EventFile]]) -> tuple[datetime, str]:

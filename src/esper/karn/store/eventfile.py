@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
-from esper.karn.jsonl.lines import EventLines
+from esper.karn.jsonl.lines import EventLines, Probe
 from esper.karn.jsonl.tail import TailReader
 from esper.karn.settings import rank_of_event_file
+from esper.leyline.events import SCHEMA
 
 
 class FileState(msgspec.Struct, frozen=True):
@@ -26,6 +29,8 @@ class FileState(msgspec.Struct, frozen=True):
     """Of the file that was written; another number than the file's own means that this is a copy."""
     numbered: bool = False
     """Whether its events carry ``seq``."""
+    newest_format: int = SCHEMA
+    """The highest ``schema`` of its events, this program's own at least."""
     first_timestamp: datetime | None = None
     last_timestamp: datetime | None = None
 
@@ -37,9 +42,14 @@ class SeenEvents(msgspec.Struct, frozen=True):
     state: FileState
 
 
+_Count = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+
+
 class _Stamp(msgspec.Struct):
-    attempt: int | None = None
-    world_size: int | None = None
+    """What the first event of each writing process carries."""
+
+    attempt: _Count
+    world_size: _Count | None = None
     inode: int | None = None
 
 
@@ -64,7 +74,12 @@ class EventFile:
         self.state = FileState()
 
     def forget(self) -> None:
-        """The file is to be read anew."""
+        """What was read counts no more; the reader has begun anew."""
+        self.state = FileState()
+
+    def read_anew(self) -> None:
+        """Begin again at the file's first byte."""
+        self.tail = TailReader(self.path)
         self.state = FileState()
 
     @property
@@ -72,25 +87,31 @@ class EventFile:
         """Bytes that are not in the tables: a line being written, or a reader that is behind."""
         return max(0, self.tail.size - self.tail.offset)
 
-    def seen_after(self, events: EventLines) -> SeenEvents:
-        """What will have been seen once ``events``, the next chunk, are in the tables."""
+    def seen_after(self, events: EventLines, moments: Sequence[datetime | None]) -> SeenEvents:
+        """What will have been seen once ``events``, the next chunk, are in the tables.
+
+        Args:
+            events: the chunk's.
+            moments: when each of them was written.
+        """
         state = self.state
         attempt, finished = state.attempt, state.finished_attempt
         world_size, inode, numbered = state.world_size, state.inode, state.numbered
-        first, last = state.first_timestamp, state.last_timestamp
+        newest_format = state.newest_format
         attempts: list[int] = []
         for line, probe in zip(events.lines, events.probes, strict=True):
-            if b'"attempt":' in line and (stamp := _read_stamp(probe.data)) is not None:
-                attempt = max(attempt, stamp.attempt or 1)
+            if b'"attempt"' in line and (stamp := _read_stamp(probe)) is not None:
+                attempt = max(attempt, stamp.attempt)
                 world_size, inode = stamp.world_size or world_size, stamp.inode
             if probe.event_type == "TRAINING_FINISHED":
                 finished = attempt
             numbered = numbered or probe.seq is not None
+            if probe.schema is not None and probe.schema > newest_format:
+                newest_format = probe.schema
             attempts.append(attempt)
-            moment = parse_timestamp(probe.timestamp)
-            if moment is not None:
-                first = moment if first is None else min(first, moment)
-                last = moment if last is None else max(last, moment)
+        known = [moment for moment in moments if moment is not None]
+        first = min([*known, *filter(None, [state.first_timestamp])], default=None)
+        last = max([*known, *filter(None, [state.last_timestamp])], default=None)
         return SeenEvents(
             attempts,
             FileState(
@@ -101,27 +122,18 @@ class EventFile:
                 world_size=world_size,
                 inode=inode,
                 numbered=numbered,
+                newest_format=newest_format,
                 first_timestamp=first,
                 last_timestamp=last,
             ),
         )
 
 
-def _read_stamp(data: msgspec.Raw) -> _Stamp | None:
-    """The stamp that the first event of each writing process carries."""
+def _read_stamp(probe: Probe) -> _Stamp | None:
     try:
-        stamp = _stamp.decode(data)
+        stamp = _stamp.decode(probe.data)
     except msgspec.DecodeError:
         return None
-    return None if stamp.attempt is None else stamp
-
-
-def parse_timestamp(text: str | None) -> datetime | None:
-    """A moment from ISO-8601 text, UTC where it names no offset; None if it is no such text."""
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
+    # In other people's events an ``attempt`` alone may mean anything.
+    by_writer = stamp.world_size is not None or probe.event_type == "TRAINING_STARTED"
+    return stamp if by_writer else None

@@ -23,6 +23,7 @@ from esper.karn.diagnosis import (
 from esper.karn.diagnosis.clues import effect, policy_update_clue, probability_clue, reward_clue
 from esper.karn.store import evidence_sql as sql
 from esper.karn.store.database import Store
+from esper.karn.store.runs import RunInfo
 from esper.karn.store.views import shipped_queries
 from esper.leyline.errors import NotFoundError, unknown_name
 from esper.leyline.thresholds import BASELINE_WARM_QUERY, BASELINE_WARM_VERDICT, MIN_PAIRS, USAGE_GATE
@@ -71,7 +72,7 @@ def thrash_verdict(
         effects=_effects(store, run.run_dir),
         why=_why(store, run.run_dir, named or slots, since=_first_since(named)),
         evidence=_evidence(store, run.run_dir, slots[:EVIDENCE_SLOTS]),
-        notes=_notes(store, run.run_dir),
+        notes=_notes(store, run, filtered=env_id is not None or slot_id is not None),
     )
 
 
@@ -99,8 +100,14 @@ def _spans(
 ) -> dict[_SlotKey, tuple[Moment | None, Moment | None]]:
     """Since when each named slot thrashes, and when it stopped."""
     spans: dict[_SlotKey, tuple[Moment | None, Moment | None]] = {}
+    if not named:
+        return spans
+    pairs_of: dict[_SlotKey, list[dict[str, Any]]] = {}
+    keys = [[slot.env_id for slot in named], [slot.slot_id for slot in named]]
+    for pair in store.select(sql.FREE_PAIRS, [run_dir, *keys]).dicts():
+        pairs_of.setdefault((pair["env_id"], pair["slot_id"]), []).append(pair)
     for slot in named:
-        pairs = store.select(sql.FREE_PAIRS, [run_dir, slot.env_id, slot.slot_id]).dicts()
+        pairs = pairs_of[slot.env_id, slot.slot_id]
         span = thrash_span([pair["reversal"] for pair in pairs])
         if span is None:
             spans[slot.env_id, slot.slot_id] = (None, None)
@@ -193,12 +200,15 @@ def _evidence(store: Store, run_dir: str, slots: Sequence[SlotReport]) -> list[d
     return rows
 
 
-def _notes(store: Store, run_dir: str) -> list[str]:
-    run = store.run(run_dir)
+def _notes(store: Store, run: RunInfo, *, filtered: bool) -> list[str]:
     notes = []
+    if filtered:
+        notes.append(
+            "slots are judged among all of the run; use, effects and policy updates are those of the whole run"
+        )
     if run.bad_lines:
         notes.append(f"{run.bad_lines} lines could not be read and are left out: see ingest_errors")
-    missing = store.select(sql.MISSING_EVENTS, [run_dir]).rows[0][0]
+    missing = store.select(sql.MISSING_EVENTS, [run.run_dir]).rows[0][0]
     if missing:
         notes.append(f"{missing} events are missing: see event_gaps")
     if run.attempts > 1:

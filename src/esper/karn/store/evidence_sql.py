@@ -24,33 +24,57 @@ PLACES = f"""
         GROUP BY env_id, slot_id, episode_idx
     ),
 
-    ends AS (
+    last_ops AS (
+        SELECT env_id, slot_id, max({{'episode_idx': episode_idx, 'epoch': last_op}}) AS place
+        FROM slot_episodes
+        WHERE episode_idx IS NOT NULL AND last_op IS NOT NULL
+        GROUP BY env_id, slot_id
+    ),
+
+    calms AS (
         SELECT
-            slot.*,
-            episode.last_epoch - slot.last_op >= {STABLE_EPOCHS} AS settled,
-            (SELECT max(e.episode_idx) FROM episode_ends AS e WHERE e.env_id = slot.env_id) AS last_episode
-        FROM slot_episodes AS slot
-        LEFT JOIN episode_ends AS episode
+            slot.env_id,
+            slot.slot_id,
+            sum(CASE
+                WHEN episode.episode_idx > slot.place.episode_idx THEN episode.last_epoch
+                ELSE episode.last_epoch - slot.place.epoch
+            END) AS n_epochs
+        FROM last_ops AS slot
+        JOIN episode_ends AS episode
             ON episode.env_id IS NOT DISTINCT FROM slot.env_id
-            AND episode.episode_idx IS NOT DISTINCT FROM slot.episode_idx
+            AND episode.episode_idx >= slot.place.episode_idx
+        GROUP BY slot.env_id, slot.slot_id
     )
 
     SELECT
-        env_id,
-        slot_id,
-        any_value(rank) AS rank,
+        slot.env_id,
+        slot.slot_id,
+        any_value(slot.rank) AS rank,
         count(*) AS episodes,
-        count(*) FILTER (settled) AS settled_episodes,
-        max(episode_idx) < max(last_episode) OR arg_max(settled, episode_idx) AS settled
-    FROM ends
-    GROUP BY env_id, slot_id"""
-"""For each slot: its rank, its episodes, and whether its level is left alone at the end."""
+        count(*) FILTER (episode.last_epoch - slot.last_op >= {STABLE_EPOCHS}) AS settled_episodes,
+        any_value(calms.n_epochs) >= {STABLE_EPOCHS} AS settled
+    FROM slot_episodes AS slot
+    LEFT JOIN episode_ends AS episode
+        ON episode.env_id IS NOT DISTINCT FROM slot.env_id
+        AND episode.episode_idx IS NOT DISTINCT FROM slot.episode_idx
+    LEFT JOIN calms
+        ON calms.env_id IS NOT DISTINCT FROM slot.env_id
+        AND calms.slot_id IS NOT DISTINCT FROM slot.slot_id
+    GROUP BY slot.env_id, slot.slot_id"""
+"""For each slot: its rank, its episodes, and whether its level has been left alone for long at the end."""
 
 FREE_PAIRS = """
-    SELECT episode_idx, first_epoch, epoch, first_timestamp, timestamp, reversal
-    FROM op_pairs
-    WHERE run_dir = $1 AND env_id IS NOT DISTINCT FROM $2 AND slot_id IS NOT DISTINCT FROM $3 AND free
-    ORDER BY rank NULLS FIRST, seq NULLS FIRST, file_offset"""
+    WITH slots AS (SELECT unnest($2::INTEGER[]) AS env_id, unnest($3::VARCHAR[]) AS slot_id)
+
+    SELECT
+        p.env_id, p.slot_id, p.episode_idx, p.first_epoch, p.epoch, p.first_timestamp, p.timestamp, p.reversal
+    FROM op_pairs AS p
+    JOIN slots
+        ON p.env_id IS NOT DISTINCT FROM slots.env_id
+        AND p.slot_id IS NOT DISTINCT FROM slots.slot_id
+    WHERE p.run_dir = $1 AND p.free
+    ORDER BY p.rank NULLS FIRST, p.seq NULLS FIRST, p.file_offset"""
+"""In order, for the slots whose environments are ``$2`` and whose names are ``$3``."""
 
 LATEST_REVERSALS = """
     SELECT
@@ -94,17 +118,26 @@ EFFECTS = """
 
 UNDONE_COST = """
     WITH undone AS (
-        SELECT env_id, slot_id, episode_idx, first_epoch AS epoch FROM op_pairs WHERE run_dir = $1 AND undone
+        SELECT
+            env_id,
+            slot_id,
+            episode_idx,
+            first_epoch AS epoch,
+            CASE second_op WHEN 'GROW_INTERNAL' THEN 'SHRINK_INTERNAL' ELSE 'GROW_INTERNAL' END AS op
+        FROM op_pairs
+        WHERE run_dir = $1 AND undone
+    ),
+
+    costs AS (  -- a policy may decide more than once an epoch
+        SELECT env_id, slot_id, episode_idx, epoch, op, avg(intervention_cost) AS cost
+        FROM decisions
+        WHERE run_dir = $1 AND intervention_cost IS NOT NULL
+        GROUP BY env_id, slot_id, episode_idx, epoch, op
     )
 
-    SELECT undone.env_id, undone.slot_id, sum(d.intervention_cost) AS cost
+    SELECT undone.env_id, undone.slot_id, sum(costs.cost) AS cost
     FROM undone
-    JOIN decisions AS d
-        ON d.run_dir = $1
-        AND d.env_id = undone.env_id
-        AND d.slot_id = undone.slot_id
-        AND d.episode_idx = undone.episode_idx
-        AND d.epoch = undone.epoch
+    JOIN costs USING (env_id, slot_id, episode_idx, epoch, op)
     GROUP BY undone.env_id, undone.slot_id"""
 """Intervention cost of the ops that were undone, for each slot."""
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from esper.karn.jsonl.lines import EventLines, Problem, snippet
-from esper.karn.store.tables import EventTable
+from esper.karn.store.tables import WIDE_MAX, EventTable
 from esper.leyline.lenient import UnreadableError, null_unreadable
 
 
@@ -22,12 +24,16 @@ def readable_lines(
     lines: list[str] = []
     problems: list[Problem] = []
     decode = table.reader.decode if table.fields else None
+    wide = table.wide
     for index in indices:
         line = events.lines[index]
         if decode is not None:
             try:
-                decode(events.probes[index].data)
+                fields = decode(events.probes[index].data)
+                fits = not wide or _fits(fields, wide)
             except msgspec.ValidationError:
+                fits = False
+            if not fits:
                 line, bad = _without_unreadable(table, line)
                 problems += [
                     Problem(
@@ -43,6 +49,10 @@ def readable_lines(
     return lines, problems
 
 
+def _fits(fields: Any, wide: list[str]) -> bool:
+    return all((getattr(fields, name, None) or 0) <= WIDE_MAX for name in wide)
+
+
 def _without_unreadable(table: EventTable, line: bytes) -> tuple[bytes, list[str]]:
     fields = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
     data = msgspec.json.decode(fields["data"])
@@ -53,5 +63,10 @@ def _without_unreadable(table: EventTable, line: bytes) -> tuple[bytes, list[str
         bad = null_unreadable(data, table.reader_type)
     except UnreadableError:  # a nested field is no object where one belongs
         bad, data = sorted(data), {}
+    for name in table.wide:
+        number = msgspec.convert(data.get(name), int | None, strict=False)
+        if number is not None and number > WIDE_MAX:
+            data[name] = None
+            bad.append(name)
     fields["data"] = msgspec.Raw(msgspec.json.encode(data))
     return msgspec.json.encode(fields), bad

@@ -9,47 +9,65 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import duckdb
 import msgspec
 
 from esper.karn.store.rows import Rows, read_rows
-from esper.leyline.errors import QueryError, QueryTimeoutError
+from esper.leyline.errors import QueryError, QueryTimeoutError, unknown_name
 
 MAX_SQL_CHARACTERS = 100_000
 """Longest SQL text that is taken."""
 
-# What they answer names paths of the host, or runs a text that nobody has looked at.
+_TABLE_FUNCTIONS = frozenset(
+    {
+        "duckdb_columns",
+        "duckdb_functions",
+        "duckdb_keywords",
+        "duckdb_types",
+        "generate_series",
+        "histogram",
+        "histogram_values",
+        "icu_calendar_names",
+        "json_each",
+        "json_tree",
+        "pg_timezone_names",
+        "pragma_show",
+        "pragma_table_info",
+        "range",
+        "repeat",
+        "repeat_row",
+        "summary",
+        "test_all_types",
+        "unnest",
+    }
+)
+"""Functions that may stand where a table does. Others read files, take pointers, change the process, run a
+text that nobody has looked at, or name paths of the host; a new version of DuckDB may bring more of them."""
+
 _WITHHELD = frozenset(
     {
         "current_setting",
-        "disable_logging",
-        "duckdb_databases",
-        "duckdb_extensions",
-        "duckdb_external_file_cache",
-        "duckdb_log_contexts",
-        "duckdb_logs",
-        "duckdb_logs_parsed",
-        "duckdb_secrets",
-        "duckdb_settings",
-        "duckdb_temporary_files",
-        "duckdb_views",
-        "enable_logging",
         "getenv",
         "getvariable",
-        "glob",
-        "pragma_database_list",
-        "pragma_database_size",
-        "query",
-        "query_table",
-        "sniff_csv",
-        "sql_auto_complete",
-        "which_secret",
+        "nextval",
+        "pg_get_viewdef",
+        "pg_sleep",
+        "setseed",
+        "setval",
+        "sleep_ms",
+        "write_log",
     }
 )
-_WORD = re.compile(r"\w+")
+"""Functions of single values that tell of the host or outlive the query."""
+
+_CATALOG = re.compile(r"(duckdb|pg|pragma|sqlite)_")
+"""Tables of DuckDB's own catalogs, which hold settings, paths and view texts."""
+_NO_SUCH_TABLE = re.compile(r"Table with name \"?(.+?)\"? does not exist")
+_MESSAGE_CHARACTERS = 600
+_ALL_ROWS = 2**62
+_ONE_SELECT = "only one SELECT (or DESCRIBE, SHOW) is taken, no other statement and no second one"
 
 
 def run_guarded(
@@ -69,67 +87,101 @@ def run_guarded(
         QueryTimeoutError: past the deadline.
     """
     check_text(cursor, sql)
+    failed: duckdb.Error | None = None
     cursor.execute("BEGIN TRANSACTION READ ONLY")
     deadline = threading.Timer(timeout_s, cursor.interrupt)
     deadline.daemon = True
     deadline.start()
     try:
-        result = cursor.execute("SELECT * FROM query($1) LIMIT $2 OFFSET $3", [sql, limit + 1, offset])
+        page = [min(limit + 1, _ALL_ROWS), min(offset, _ALL_ROWS)]
+        result = cursor.execute("SELECT * FROM query($1) LIMIT $2 OFFSET $3", [sql, *page])
         rows = read_rows(result)
     except duckdb.InterruptException:
         raise QueryTimeoutError(
             f"the query ran past its {timeout_s:g} s; filter by run_dir, aggregate, or ask for less"
         ) from None
     except duckdb.Error as error:
-        raise QueryError(_teach(str(error))) from None
+        failed = error
     finally:
         deadline.cancel()
         cursor.rollback()
+    if failed is not None:
+        raise _teach(cursor, failed) from None
     rows.truncated = len(rows.rows) > limit
     del rows.rows[limit:]
     return rows
 
 
 def check_text(cursor: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Refuse texts that are empty or too long, and functions that tell of the host.
+    """Refuse texts that are no single SELECT, and what tells of the host, by DuckDB's own parser.
 
     Raises:
         QueryError: saying what would be right.
     """
-    if not sql.strip():
-        raise QueryError("the SQL is empty; write one SELECT, for example: SELECT * FROM runs")
     if len(sql) > MAX_SQL_CHARACTERS:
         raise QueryError(f"the SQL has {len(sql)} characters; at most {MAX_SQL_CHARACTERS} are taken")
-    for name in _functions(cursor, sql):
-        if name in _WITHHELD:
-            raise QueryError(f"{name}() is not available here; describe_views lists what can be read")
-
-
-def _functions(cursor: duckdb.DuckDBPyConnection, sql: str) -> Iterator[str]:
-    """Names of all functions and tables that a text uses, by DuckDB's own parser where it can."""
-    try:
-        row = cursor.execute("SELECT json_serialize_sql($1)", [sql]).fetchone()
-        tree = msgspec.json.decode(row[0]) if row is not None else {"error": True}
-    except (duckdb.Error, msgspec.DecodeError, RecursionError):
-        tree = {"error": True}
-    if tree["error"]:  # DESCRIBE, SHOW or a text that query() will refuse: any word may be a name
-        yield from (word.lower() for word in _WORD.findall(sql))
-        return
-    stack: list[Any] = [tree]
+    stack: list[Any] = [_parse(cursor, sql)]
     while stack:
         node = stack.pop()
         if isinstance(node, dict):
-            for key in ("function_name", "table_name"):
-                if isinstance(node.get(key), str):
-                    yield node[key].lower()
+            _check_node(node)
             stack += node.values()
         elif isinstance(node, list):
             stack += node
 
 
-def _teach(message: str) -> str:
-    """DuckDB's own words without its echo of the text, and with what would be right."""
-    first = message.split("\n\nLINE ")[0].strip()
-    if "Expected a single SELECT" in first or "Can only query" in first or "single SELECT statement" in first:
-        return "only one SELECT (or DESCRIBE, SHOW) is taken, no other statement and no second one"
-    return first
+def _parse(cursor: duckdb.DuckDBPyConnection, sql: str) -> Any:
+    try:
+        row = cursor.execute("SELECT json_serialize_sql($1)", [sql]).fetchone()
+        assert row is not None
+        tree = msgspec.json.decode(row[0])
+    except RecursionError:
+        raise QueryError("the SQL is nested too deep") from None
+    except duckdb.Error as error:
+        raise QueryError(_one_line(str(error))) from None
+    if not tree["error"]:
+        if not tree["statements"]:
+            raise QueryError("the SQL is empty; write one SELECT, for example: SELECT * FROM runs")
+        return tree
+    if tree["error_type"] == "parser":
+        raise QueryError(_one_line(tree["error_message"]))
+    raise QueryError(_ONE_SELECT)
+
+
+def _check_node(node: dict[str, Any]) -> None:
+    if node.get("class") == "PARAMETER":
+        raise QueryError("? and $name have no value here: write the value itself into the SQL")
+    name = ""
+    if node.get("type") == "TABLE_FUNCTION":
+        name = str(node["function"].get("function_name", ""))
+        withheld = name.lower() not in _TABLE_FUNCTIONS
+        name += "()"
+    elif node.get("type") == "BASE_TABLE":
+        name = str(node["table_name"])
+        withheld = name.lower() not in _TABLE_FUNCTIONS and _CATALOG.match(name.lower()) is not None
+        if str(node["schema_name"]).lower() == "information_schema" and name.lower() == "views":
+            name, withheld = "information_schema.views", True
+    else:
+        name = str(node.get("function_name", ""))
+        withheld = name.lower() in _WITHHELD
+        name += "()"
+    if withheld:
+        raise QueryError(f"{name[:80]} is not available here; SHOW TABLES lists what can be read")
+
+
+def _teach(cursor: duckdb.DuckDBPyConnection, error: duckdb.Error) -> QueryError:
+    """DuckDB's own words on one line without its echo of the text, and with what would be right."""
+    message = _one_line(str(error))
+    if "Expected a single SELECT" in message or "single SELECT statement" in message:
+        return QueryError(_ONE_SELECT)
+    if isinstance(error, duckdb.CatalogException) and (found := _NO_SUCH_TABLE.search(message)):
+        views = cursor.execute(
+            "SELECT view_name FROM duckdb_views() WHERE schema_name = 'main' AND NOT internal ORDER BY view_name"
+        ).fetchall()
+        return QueryError(str(unknown_name("view", found[1], [name for (name,) in views])))
+    return QueryError(message)
+
+
+def _one_line(message: str) -> str:
+    text = " ".join(message.split("\n\nLINE ")[0].split("\nLINE ")[0].split())
+    return text if len(text) <= _MESSAGE_CHARACTERS else text[:_MESSAGE_CHARACTERS] + "..."

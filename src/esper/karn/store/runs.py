@@ -15,6 +15,8 @@ from esper.karn.store.eventfile import EventFile
 SILENT_AFTER_S = 60.0
 """A run is called silent after this long without an event, or 10 times its median gap if that is more."""
 
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
 STATUSES = {
     "finished": "every process of the run said that it finished",
     "running": "events arrive",
@@ -75,15 +77,14 @@ def run_info(
     lasts = [state.last_timestamp for state in states if state.last_timestamp is not None]
     last = max(lasts, default=None)
     age = None if last is None else max(0.0, (datetime.now(UTC) - last).total_seconds())
-    known_sizes = [state.world_size for state in states if state.world_size is not None]
-    world_size = max([len(files), *known_sizes])
+    current = _current_files(files)
     return RunInfo(
         run_dir=run_dir,
-        status=_status(files, world_size, age, median_gap_s),
+        status=_status(files, age, median_gap_s),
         policy=policy,
         task=task,
         ranks=len(files),
-        world_size=world_size,
+        world_size=current[0].state.world_size or len(current),
         attempts=max((state.attempt for state in states), default=1),
         events=sum(state.events for state in states),
         bad_lines=sum(state.bad_lines for state in states),
@@ -95,19 +96,36 @@ def run_info(
     )
 
 
-def _status(
-    files: Sequence[EventFile], world_size: int, age_s: float | None, median_gap_s: float | None
-) -> str:
-    if age_s is None:
+def is_finished(files: Sequence[EventFile]) -> bool:
+    """Whether every rank of the run said that it finished."""
+    current = _current_files(files)
+    return all(map(_is_done, current)) and len(current) == (current[0].state.world_size or len(current))
+
+
+def _current_files(files: Sequence[EventFile]) -> list[EventFile]:
+    """The files of the world that trained last: a resume may have more or fewer ranks than before."""
+    known = [file for file in files if file.state.world_size is not None]
+    newest = max(known, key=lambda file: file.state.last_timestamp or _LONG_AGO, default=None)
+    if newest is None:
+        return list(files)
+    return [file for file in known if file.state.world_size == newest.state.world_size]
+
+
+def _is_done(file: EventFile) -> bool:
+    return file.state.finished_attempt == file.state.attempt
+
+
+def _status(files: Sequence[EventFile], age_s: float | None, median_gap_s: float | None) -> str:
+    if not any(file.state.events for file in files):
         return "empty"
-    done = [file for file in files if file.state.finished_attempt == file.state.attempt]
-    if len(done) == world_size:
+    if is_finished(files):
         return "finished"
-    waiting = [file for file in files if file not in done]
+    waiting = [file for file in _current_files(files) if not _is_done(file)]
     alive = [_writer_lives(file.path, file.state.inode) for file in waiting]
     if alive and all(lives is False for lives in alive):
         return "crashed"
-    return "silent" if age_s > max(SILENT_AFTER_S, 10 * (median_gap_s or 0.0)) else "running"
+    quiet = age_s is None or age_s > max(SILENT_AFTER_S, 10 * (median_gap_s or 0.0))
+    return "silent" if quiet else "running"
 
 
 def _writer_lives(path: Path, inode: int | None) -> bool | None:

@@ -53,7 +53,8 @@ def _live(table: EventTable) -> str:
     """Events that no later attempt of their training has replayed.
 
     A resume point is the last epoch that a checkpoint held. What an earlier attempt wrote after it was
-    done again; of the point's own epoch only the types that the later attempt wrote again count anew.
+    done again; of the point's own epoch only the types that ``resume`` notes count anew, since nobody
+    says whether the checkpoint was made before or after its decisions.
     """
     if not _has_place(table):
         return f"SELECT * FROM ev.{table.name}"
@@ -63,7 +64,7 @@ def _live(table: EventTable) -> str:
             SELECT 1 FROM tail.resume_points AS point
             WHERE point.filename = event.filename
                 AND point.attempt > event.attempt
-                AND coalesce(point.env_id = event.env_id, true)
+                AND point.env_id IS NOT DISTINCT FROM event.env_id
                 AND (
                     event.episode_idx > point.episode_idx
                     OR (event.episode_idx = point.episode_idx AND event.epoch > point.epoch)

@@ -40,9 +40,13 @@ _READERS: dict[str, Any] = {
     "INTEGER": Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)],
     "BIGINT": Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)],
     "UBIGINT": Annotated[int, msgspec.Meta(ge=0)],
+    "HUGEINT": Annotated[int, msgspec.Meta(ge=-(2**63))],
     "DOUBLE": _Finite,
     "JSON": Any,
 }
+
+WIDE_MAX = 2**64 - 1
+"""Largest value of a UBIGINT or HUGEINT field: random seeds are 64 bits, with or without a sign."""
 
 
 class Field(NamedTuple):
@@ -94,6 +98,11 @@ class EventTable:
         makes 1 of true.
         """
         return msgspec.json.Decoder(self.reader_type, strict=False)
+
+    @cached_property
+    def wide(self) -> list[str]:
+        """Fields of up to WIDE_MAX, which ``reader`` can't check: its bounds have 63 bits."""
+        return [field.path[0] for field in self.fields if field.sql_type in ("UBIGINT", "HUGEINT")]
 
     @cached_property
     def reader_type(self) -> Any:
@@ -150,7 +159,7 @@ TABLES = [
     ),
     EventTable(
         "TRAINING_STARTED",
-        """episode_id VARCHAR, task VARCHAR, reward_mode VARCHAR, policy VARCHAR, seed INTEGER,
+        """episode_id VARCHAR, task VARCHAR, reward_mode VARCHAR, policy VARCHAR, seed HUGEINT,
         n_envs INTEGER, n_episodes INTEGER, max_epochs INTEGER, max_batches INTEGER, lr DOUBLE,
         entropy_coef DOUBLE, clip_ratio DOUBLE, param_budget INTEGER, policy_device VARCHAR,
         amp_enabled BOOLEAN, amp_dtype VARCHAR, host_params INTEGER, slot_ids JSON,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from esper.karn.store.sqlfile import SqlFile, SqlFileError, read_sql_file
 from esper.leyline.errors import KarnError
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 @cache
@@ -43,6 +45,9 @@ def create_views(connection: duckdb.DuckDBPyConnection, views: dict[str, SqlFile
     Raises:
         SqlFileError: if views read each other in a circle, or DuckDB refuses one; names the files.
     """
+    # Not at the top: the MCP server reads headers before its first query, and must start without DuckDB.
+    import duckdb
+
     waiting = dict(views)
     while waiting:
         refused: dict[str, duckdb.Error] = {}

@@ -40,16 +40,22 @@ class EnvState:
     tracker: InternalOpTracker
     episode: int = 0
     epoch: int = 0
+    """The epoch that was completed last; 0 before the first."""
+    epochs: int = 0
+    """Epochs completed in this episode."""
     loss: float | None = None
     accuracy: float | None = None
     params: int | None = None
     slots: dict[str, SlotState] = field(default_factory=dict)
     held: list[HeldDecision] = field(default_factory=list)
     last_probability: dict[str, float | None] = field(default_factory=dict)
+    """By slot, of the decisions since the last epoch end."""
     decisions: int = 0
     """Decisions since the last epoch end."""
     noops: int = 0
     """NOOPs among them."""
+    changes: int = 0
+    """Seeds added, removed or moved to another level since the last epoch end."""
     seeds_planted: int = 0
     episode_reward: float = 0.0
     germinated: int = 0
@@ -58,15 +64,25 @@ class EnvState:
     grown: int = 0
     shrunk: int = 0
 
-    def next_episode(self, *, keep_seeds: bool) -> None:
-        """Start the next episode: nothing is carried over but, if told so, the seeds."""
+    @property
+    def was_left_alone(self) -> bool:
+        """Whether the policy did nothing since the last epoch end, and nothing else changed a seed."""
+        return self.decisions > 0 and self.decisions == self.noops and self.changes == 0
+
+    def next_epoch(self, epoch: int, loss: float, accuracy: float, params: int | None) -> None:
+        """Take up the state after an epoch."""
+        self.epoch, self.loss, self.accuracy, self.params = epoch, loss, accuracy, params
+        self.epochs += 1
+        self.decisions = self.noops = self.changes = 0
+        self.last_probability.clear()
+
+    def next_episode(self, *, keep_seeds: bool) -> EnvState:
+        """The environment in its next episode: nothing is carried over but, if told so, the seeds."""
         slots = self.slots if keep_seeds else {}
         for seed in slots.values():
             seed.added_at = 0
         self.tracker.reset()
-        self.__init__(  # type: ignore[misc]  # one list of defaults, not two
-            self.tracker, episode=self.episode + 1, slots=slots, seeds_planted=self.seeds_planted
-        )
+        return EnvState(self.tracker, episode=self.episode + 1, slots=slots, seeds_planted=self.seeds_planted)
 
     def state_dict(self) -> dict[str, Any]:
         """This environment as plain lists, dicts and numbers."""
@@ -92,10 +108,12 @@ class EnvState:
             | {
                 "tracker": tracker,
                 "slots": {slot: SlotState(**seed) for slot, seed in state["slots"].items()},
-                "held": [
-                    HeldDecision(msgspec.convert(payload, DecisionPayload), seed_id)
-                    for payload, seed_id in state["held"]
-                ],
+                "held": [HeldDecision(_decision(fields), seed_id) for fields, seed_id in state["held"]],
                 "last_probability": dict(state["last_probability"]),
             }
         )
+
+
+def _decision(fields: dict[str, Any]) -> DecisionPayload:
+    # msgspec.convert would refuse the NaN of a diverging run; these fields were checked when written.
+    return DecisionPayload(**{name: value for name, value in fields.items() if name != "kind"})

@@ -1,0 +1,21 @@
+"""What the server's tools, resources and prompts share while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from esper.karn.store.sqlfile import SqlFile
+from esper.karn.store.views import shipped_queries, shipped_views
+from esper.karn.store.worker import StoreWorker
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerState:
+    """One telemetry folder, and what can be asked of it."""
+
+    worker: StoreWorker
+    query_timeout_s: float
+    """Deadline of SQL that an assistant wrote."""
+    views: Mapping[str, SqlFile] = field(default_factory=shipped_views)
+    queries: Mapping[str, SqlFile] = field(default_factory=shipped_queries)

@@ -1,0 +1,108 @@
+"""What a host finds: tools, resources and prompts, and what reading their list costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jsonschema
+import pytest
+from mcp import Client
+from mcp_support import Connect, connect_in_memory, text_of
+
+TOOLS = {
+    "thrash_verdict": {},
+    "list_runs": {},
+    "describe_views": {"view": "slot_thrash"},
+    "seed_internal_levels": {"run_dir": "flip", "limit": 3},
+    "internal_op_summary": {},
+    "internal_op_metrics": {"slot_id": "r0c9"},
+    "counterfactual_deltas": {"order": "loss_delta desc"},
+    "counterfactual_by_op": {},
+    "internal_op_usage": {},
+    "thrash_check": {"threshold": 0.1},
+    "query_sql": {"sql": "SELECT 1 AS one"},
+}
+"""Every tool with arguments for a call that works."""
+
+LIST_TOKENS = 3_300
+"""At four bytes a token. Design: at most 4,000 with the tools that are still to come."""
+
+
+async def test_every_tool_is_listed_with_all_that_a_host_shows(connect: Connect, two_runs: Path) -> None:
+    async with connect(two_runs) as client:
+        tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+        assert client.instructions is not None
+        assert "Start with thrash_verdict" in client.instructions
+    assert tools.keys() == TOOLS.keys()
+    assert next(iter(tools)) == "thrash_verdict"
+    for tool in tools.values():
+        assert tool.title
+        assert tool.description
+        assert tool.annotations is not None
+        assert tool.annotations.read_only_hint is True
+        assert tool.annotations.destructive_hint is False
+        assert tool.annotations.idempotent_hint is True
+        assert tool.annotations.open_world_hint is False
+        assert tool.input_schema["additionalProperties"] is False
+        assert tool.output_schema is not None
+        jsonschema.Draft202012Validator.check_schema(tool.input_schema)
+        jsonschema.Draft202012Validator.check_schema(tool.output_schema)
+
+
+async def test_each_view_tool_offers_its_own_columns_only(two_runs: Path) -> None:
+    async with connect_in_memory(two_runs) as client:
+        offered = {
+            tool.name: set(tool.input_schema["properties"]) for tool in (await client.list_tools()).tools
+        }
+    paging = {"order", "limit", "cursor"}
+    place = {"run_dir", "env_id", "slot_id", "episode_idx", "epoch_min", "epoch_max", "since", "until"}
+    assert offered["internal_op_summary"] == {"run_dir", "slot_id"} | paging
+    for view in ("seed_internal_levels", "internal_op_metrics", "counterfactual_deltas"):
+        assert offered[view] == place | paging
+    assert offered["thrash_check"] == {"run_dir", "threshold", "limit", "cursor"}
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+async def test_every_answer_fits_the_schema_that_its_tool_lists(tool: str, two_runs: Path) -> None:
+    async with connect_in_memory(two_runs) as client:
+        schema = next(t.output_schema for t in (await client.list_tools()).tools if t.name == tool)
+        result = await client.call_tool(tool, TOOLS[tool])
+    assert not result.is_error, text_of(result)
+    jsonschema.validate(result.structured_content, schema)
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+async def test_the_list_of_tools_is_cheap(mode: str, two_runs: Path) -> None:
+    async with connect_in_memory(two_runs, mode) as client:
+        listed = (await client.list_tools()).model_dump_json(by_alias=True, exclude_none=True)
+    assert len(listed.encode()) / 4 <= LIST_TOKENS
+
+
+async def test_resources_and_prompts_are_listed_with_descriptions(connect: Connect, two_runs: Path) -> None:
+    async with connect(two_runs) as client:
+        resources = (await client.list_resources()).resources
+        templates = (await client.list_resource_templates()).resource_templates
+        prompts = {prompt.name: prompt for prompt in (await client.list_prompts()).prompts}
+    assert {resource.uri for resource in resources} == {"karn://guide", "karn://views", "karn://runs"}
+    assert {template.uri_template for template in templates} == {
+        "karn://views/{view}",
+        "karn://runs/{run_dir}",
+    }
+    assert prompts.keys() == {"diagnose_thrash", "do_grow_ops_help"}
+    for entry in [*resources, *templates, *prompts.values()]:
+        assert entry.title
+        assert entry.description
+    for prompt in prompts.values():
+        assert [(argument.name, argument.required) for argument in prompt.arguments or []] == [
+            ("run_dir", False)
+        ]
+        assert all(argument.description for argument in prompt.arguments or [])
+
+
+async def test_lists_say_how_long_they_hold(two_runs: Path) -> None:
+    async with connect_in_memory(two_runs) as client:
+        assert isinstance(client, Client)
+        tools = await client.list_tools()
+        runs = await client.read_resource("karn://runs")
+    assert tools.ttl_ms == 3_600_000
+    assert runs.ttl_ms == 0, "a live folder's runs are stale at once"
