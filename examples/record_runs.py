@@ -1,5 +1,4 @@
-"""``make runs``: records the two example runs anew, unedited, by the commands that examples/telemetry/README.md
-names."""
+"""``make runs``: records the example runs anew, unedited, by the commands in examples/telemetry/README.md."""
 
 from __future__ import annotations
 

@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from support import ROOT
-
 from esper.karn.collector import TelemetryCollector
 from esper.karn.store.database import Store
 from esper.leyline import LifecycleOp
 from esper.simic.training.recorder import InternalOpRecorder
+from support import ROOT
 
 DATA = next((p for p in (ROOT.parent / "shared/data", ROOT / "shared/data") if p.is_dir()), None)
 """Real telemetry of the predecessor, where the checkout has it beside itself."""

@@ -57,8 +57,7 @@ def run(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("block", named("python"))
 def test_python_blocks_run_as_they_stand(block: Block, tmp_path: Path) -> None:
     run([sys.executable, "-c", block.text], tmp_path)
-    lines = [line for path in tmp_path.glob("telemetry/*/events*.jsonl") for line in path.open()]
-    assert lines, "an example of recording must record something"
+    assert any(path.stat().st_size for path in tmp_path.glob("telemetry/*/events*.jsonl"))
 
 
 @pytest.mark.parametrize("block", named("sh"))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+from typer.exceptions import TyperException
 
 from esper.leyline.errors import KarnError, TelemetryUsageError
 from esper.terminal import open_store, progress, show
@@ -88,6 +90,8 @@ def runs(telemetry_dir: TelemetryDir = None, as_json: AsJson = False) -> None:
 
     with open_store(telemetry_dir) as store:
         found = store.runs()
+    if not found:
+        print("karn: no run yet: no <run>/events.jsonl in the telemetry folder", file=sys.stderr)
     if as_json:
         show(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
         return
@@ -275,8 +279,13 @@ _EXTRA_OF = {
 
 def main() -> NoReturn:
     """Run the command; exit with 0, 1 after one clear line on standard error, or 2 on wrong usage."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal can't show is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        code = app(prog_name="karn", standalone_mode=False)
+    except TyperException as error:
+        _fail_usage(error)
     except KarnError as error:
         _fail(str(error), 1)
     except ModuleNotFoundError as error:
@@ -286,9 +295,19 @@ def main() -> NoReturn:
         _fail(f"this needs {error.name}: pip install 'karn-telemetry[{extra}]'", 1)
     except BrokenPipeError:  # the reader, such as head, has enough
         sys.stderr.close()
-    except KeyboardInterrupt:
+        code = 0
+    except (KeyboardInterrupt, typer.Abort):
         raise SystemExit(130) from None
-    raise SystemExit(0)
+    raise SystemExit(code or 0)
+
+
+def _fail_usage(error: TyperException) -> NoReturn:
+    message = error.format_message().replace("Value error, ", "")
+    if not message:  # no command at all: the help was shown
+        raise SystemExit(error.exit_code)
+    context = getattr(error, "ctx", None)
+    where = "karn" if context is None else context.command_path
+    _fail(f"{message.rstrip('.')}; see {where} --help", error.exit_code)
 
 
 def _fail(text: str, code: int) -> NoReturn:

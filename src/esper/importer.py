@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -57,59 +60,96 @@ def read_levels(path: Path) -> list[LevelRow]:
 
     Raises:
         TelemetryFileError: if it can't be read.
-        TelemetryUsageError: on a missing column or a bad value; names column and line.
+        TelemetryUsageError: on a missing column, a bad value or a row that is there twice; names column
+            and line.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in REQUIRED if name not in (reader.fieldnames or [])]
-            if missing:
-                raise TelemetryUsageError(
-                    f"{path.name} has no column {', '.join(missing)}; it needs {', '.join(REQUIRED)} "
-                    f"and may have {', '.join(OPTIONAL)}"
-                )
+            reader = csv.DictReader(file, strict=True)
+            columns = list(reader.fieldnames or [])
+            _check_columns(path, columns)
             rows = [_level_row(path, reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TelemetryFileError(f"can't read {path}: {error}; give a CSV file in UTF-8") from None
+    except OSError as error:
+        raise TelemetryFileError(f"can't read {path}: {error.strerror}; give a CSV file") from None
+    except UnicodeDecodeError:
+        raise TelemetryFileError(f"can't read {path}: it is not UTF-8; save the CSV file as UTF-8") from None
+    except csv.Error as error:
+        raise TelemetryFileError(f"can't read {path}:{reader.line_num}: {error}; give a CSV file") from None
     if not rows:
         raise TelemetryUsageError(f"{path.name} has a header and no rows")
+    _check_unique(path, rows)
     return rows
 
 
-def _level_row(path: Path, line: int, row: dict[str, Any]) -> LevelRow:
-    def number(name: str, kind: type) -> Any:
-        text = (row.get(name) or "").strip()
-        if not text and name in OPTIONAL:
-            return None
-        try:
-            return kind(text)
-        except ValueError:
-            wanted = "a whole number" if kind is int else "a number"
-            raise TelemetryUsageError(f"{path.name}:{line}: {name} is {text!r}, not {wanted}") from None
-
-    level, max_level = number("level", int), number("max_level", int)
-    if not 0 <= level <= max_level:
+def _check_columns(path: Path, columns: list[str]) -> None:
+    missing = [name for name in REQUIRED if name not in columns]
+    if missing:
         raise TelemetryUsageError(
-            f"{path.name}:{line}: level {level} of max_level {max_level}: it must be 0 to max_level"
+            f"{path.name} has no column {', '.join(missing)}; its first line must name "
+            f"{', '.join(REQUIRED)}, and may name {', '.join(OPTIONAL)}, with commas between"
         )
-    env = number("env", int)
-    if env < 0:
-        raise TelemetryUsageError(f"{path.name}:{line}: env is {env}; environments count from 0")
+    for name in (*REQUIRED, *OPTIONAL):
+        if columns.count(name) > 1:
+            raise TelemetryUsageError(f"{path.name} has the column {name} twice")
+
+
+def _level_row(path: Path, line: int, row: dict[str, Any]) -> LevelRow:
+    place = f"{path.name}:{line}"
+    if None in row:
+        raise TelemetryUsageError(f"{place}: more values than the first line has columns")
+
+    def whole(name: str) -> int:
+        text = (row[name] or "").strip()
+        try:
+            value = float(text)
+            number = int(value) if value.is_integer() and abs(value) < 2**53 else int(text)
+        except (ValueError, OverflowError):
+            raise TelemetryUsageError(f"{place}: {name} is {text[:40]!r}, not a whole number") from None
+        if not 0 <= number < 2**31:
+            raise TelemetryUsageError(f"{place}: {name} is {text[:40]}; it counts from 0 to {2**31 - 1}")
+        return number
+
+    def fraction(name: str) -> float | None:
+        text = (row.get(name) or "").strip()
+        try:
+            return float(text) if text else None
+        except ValueError:
+            raise TelemetryUsageError(f"{place}: {name} is {text[:40]!r}, not a number") from None
+
+    level, max_level = whole("level"), whole("max_level")
+    if level > max_level:
+        raise TelemetryUsageError(
+            f"{place}: level {level} of max_level {max_level}: it must be 0 to max_level"
+        )
+    slot = (row["slot"] or "").strip()
+    if not slot:
+        raise TelemetryUsageError(f"{place}: slot is empty; give the slot's name, for example r0c0")
     return LevelRow(
         line=line,
-        env=env,
-        slot=(row["slot"] or "").strip(),
-        episode=number("episode", int),
-        epoch=number("epoch", int),
+        env=whole("env"),
+        slot=slot,
+        episode=whole("episode"),
+        epoch=whole("epoch"),
         level=level,
         max_level=max_level,
-        loss=number("loss", float),
-        accuracy=number("accuracy", float),
+        loss=fraction("loss"),
+        accuracy=fraction("accuracy"),
     )
 
 
+def _check_unique(path: Path, rows: Iterable[LevelRow]) -> None:
+    seen: dict[tuple[int, str, int, int], int] = {}
+    for row in rows:
+        first = seen.setdefault((row.env, row.slot, row.episode, row.epoch), row.line)
+        if first != row.line:
+            raise TelemetryUsageError(
+                f"{path.name}:{row.line}: env {row.env} slot {row.slot} episode {row.episode} epoch "
+                f"{row.epoch} was on line {first} already; a slot has one level after an epoch"
+            )
+
+
 def import_levels(path: Path, telemetry_dir: Path, run_dir: str) -> Imported:
-    """Write the run that a table of levels describes.
+    """Write the run that a table of levels describes; it appears whole or not at all.
 
     Args:
         path: CSV with the columns REQUIRED; one row for each environment, slot, episode and epoch, or
@@ -119,22 +159,44 @@ def import_levels(path: Path, telemetry_dir: Path, run_dir: str) -> Imported:
 
     Raises:
         TelemetryUsageError: if the table is not as it must be, or the run exists; nothing is written.
+        TelemetryFileError: if the table can't be read, or the run not be written.
     """
     rows = sorted(read_levels(path), key=lambda row: (row.env, row.episode, row.epoch))
-    if (telemetry_dir / run_dir).exists():
+    target = telemetry_dir / run_dir
+    if os.path.lexists(target):
         raise TelemetryUsageError(f"run {run_dir!r} exists already; choose another name with --run-dir")
-    envs = max(row.env for row in rows) + 1
-    with TelemetryCollector(telemetry_dir, run_dir, envs_per_rank=envs) as collector:
-        started = TrainingStartedPayload(task=path.name, policy="imported", n_envs=envs)
-        collector.emit(TelemetryEventType.TRAINING_STARTED, started)
-        changes = sum(
-            _Environment(collector, env).write([row for row in rows if row.env == env])
-            for env in sorted({row.env for row in rows})
-        )
-        collector.emit(TelemetryEventType.TRAINING_FINISHED, TrainingFinishedPayload())
+    try:
+        telemetry_dir.mkdir(parents=True, exist_ok=True)
+        # A folder deeper than a run's is no run to any reader.
+        with TemporaryDirectory(prefix=".import-", dir=telemetry_dir) as staging:
+            changes = _write_run(rows, Path(staging), run_dir, task=path.name)
+            os.rename(Path(staging) / run_dir, target)
+    except OSError as error:
+        raise TelemetryFileError(f"can't write {target}: {error.strerror}") from None
     return Imported(
         run_dir=run_dir, rows=len(rows), level_changes=changes, envs=len({row.env for row in rows})
     )
+
+
+def _write_run(rows: Sequence[LevelRow], folder: Path, run_dir: str, *, task: str) -> int:
+    """Write the run and return how many levels changed.
+
+    Raises:
+        TelemetryFileError: if not every event could be written.
+    """
+    envs = max(row.env for row in rows) + 1
+    with TelemetryCollector(folder, run_dir, envs_per_rank=envs) as collector:
+        n_envs = len({row.env for row in rows})
+        started = TrainingStartedPayload(task=task, policy="imported", n_envs=n_envs)
+        collector.emit(TelemetryEventType.TRAINING_STARTED, started)
+        changes = sum(
+            _Environment(collector, env).write(list(own))
+            for env, own in groupby(rows, key=lambda row: row.env)
+        )
+        collector.emit(TelemetryEventType.TRAINING_FINISHED, TrainingFinishedPayload())
+        if collector.dropped:
+            raise TelemetryFileError(f"{collector.dropped} events could not be written; is the disk full?")
+    return changes
 
 
 class _Environment:

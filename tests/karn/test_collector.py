@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import gc
-import logging
 import math
 import os
 import re
-import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,20 +13,16 @@ from esper.karn.collector import TelemetryCollector
 from esper.leyline import (
     EpochCompletedPayload,
     EventSink,
-    KarnError,
     LifecycleOp,
     PPOUpdateCompletedPayload,
     RankSink,
-    RunLockedError,
     SeedInternalLevelChangedPayload,
     TelemetryEventType,
-    TelemetryFileError,
-    TelemetryUsageError,
     TrainingStartedPayload,
 )
 from esper.simic.training.counterfactual_tracker import CounterfactualTracker
 from esper.simic.training.internal_op_tracker import InternalOpTracker
-from support import read_events, run_python
+from support import read_events
 
 EPOCH = TelemetryEventType.EPOCH_COMPLETED
 PPO = TelemetryEventType.PPO_UPDATE_COMPLETED
@@ -266,289 +259,6 @@ def test_a_text_that_is_no_unicode_loses_its_bad_half_and_not_the_event(telemetr
         collector.emit(EPOCH, EpochCompletedPayload(), message="caf\udce9 \n\x00")
     (event,) = read_events(collector.path)
     assert event["message"] == "caf\ufffd \n\x00"
-
-
-# Misuse: one clear line, raised before anything is written.
-
-
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        ({"rank": 2, "world_size": 2}, "rank 2 of world_size 2"),
-        ({"rank": -1}, "rank -1"),
-        ({"world_size": 0}, "world_size 0"),
-        ({"rank": "0"}, "rank must be a whole number, not '0'"),
-        ({"envs_per_rank": 0}, "envs_per_rank must be at least 1, not 0"),
-        ({"envs_per_rank": 1.5}, "envs_per_rank must be a whole number"),
-        ({"run_dir": "a/b"}, "'a/b' is not a folder name"),
-        ({"run_dir": ".."}, "is not a folder name"),
-        ({"run_dir": ""}, "is not a folder name"),
-        ({"run_dir": "a\nb"}, "is not a folder name"),
-        ({"run_dir": "x" * 500}, "is not a folder name"),
-    ],
-)
-def test_arguments_that_cannot_be_are_refused_in_one_line(telemetry, arguments, text):
-    with pytest.raises(TelemetryUsageError, match=re.escape(text)) as caught:
-        TelemetryCollector(telemetry, **arguments)
-    assert isinstance(caught.value, ValueError)
-    assert "\n" not in str(caught.value)
-    assert len(str(caught.value)) < 200
-    assert not telemetry.exists()
-
-
-def test_ranks_that_cannot_agree_on_a_new_name_are_warned(telemetry, caplog):
-    TelemetryCollector(telemetry, rank=1, world_size=2).close()
-    assert "each of 2 ranks writes a run of its own" in caplog.text
-
-
-def test_an_environment_that_this_rank_does_not_have_is_refused(telemetry):
-    with TelemetryCollector(telemetry, envs_per_rank=2) as collector:
-        for local in (2, -1, "0"):
-            with pytest.raises(TelemetryUsageError):
-                collector.for_env(local)
-        with pytest.raises(TelemetryUsageError, match="envs_per_rank=3"):
-            collector.for_env(2)
-
-
-def test_an_event_of_no_environment_is_refused_where_there_are_several(telemetry):
-    with TelemetryCollector(telemetry, "run", envs_per_rank=2) as collector:
-        with pytest.raises(TelemetryUsageError, match=r"for_env\(index\)"):
-            collector.emit(EPOCH, EpochCompletedPayload())
-        collector.emit(EPOCH, EpochCompletedPayload(env_id=1))
-    assert [event["seq"] for event in read_events(collector.path)] == [0]
-
-
-@pytest.mark.parametrize("payload", [{"loss": 0.5}, None, EpochCompletedPayload(loss=object())])
-def test_a_payload_that_cannot_be_written_raises_and_leaves_no_hole(telemetry, payload):
-    with TelemetryCollector(telemetry, "run") as collector:
-        with pytest.raises(TypeError, match=r"payload|object"):
-            collector.emit(EPOCH, payload)
-        with pytest.raises(TypeError, match=r"payload|object"):
-            collector.for_env(0).emit(EPOCH, payload)
-        collector.emit(EPOCH, EpochCompletedPayload())
-    (event,) = read_events(collector.path)
-    assert event["seq"] == 0
-    assert event["data"]["attempt"] == 1
-    assert collector.dropped == 0
-
-
-def test_an_array_is_no_number(telemetry):
-    numpy = pytest.importorskip("numpy")
-    with TelemetryCollector(telemetry) as collector, pytest.raises(TypeError, match="can't carry a ndarray"):
-        collector.emit(EPOCH, EpochCompletedPayload(loss=numpy.ones(3)))
-
-
-@pytest.mark.parametrize("where", ["a file in the way", "a folder named like the file"])
-def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path, where):
-    if where == "a file in the way":
-        (tmp_path / "telemetry").write_text("")
-    else:
-        (tmp_path / "telemetry" / "run" / "events.jsonl").mkdir(parents=True)
-    with pytest.raises(TelemetryFileError, match=r"can't write telemetry to .*events\.jsonl") as caught:
-        TelemetryCollector(tmp_path / "telemetry", "run")
-    assert "\n" not in str(caught.value)
-    assert isinstance(caught.value, KarnError)
-
-
-# One writer per file.
-
-
-def test_a_second_opener_is_refused_also_from_another_process(telemetry):
-    code = """
-import sys
-from esper.karn.collector import TelemetryCollector
-from esper.leyline import RunLockedError
-try:
-    TelemetryCollector(sys.argv[1], "run").close()
-    print("opened")
-except RunLockedError as error:
-    print(error)
-"""
-    with TelemetryCollector(telemetry, "run"):
-        with pytest.raises(RunLockedError, match="is being written already"):
-            TelemetryCollector(telemetry, "run")
-        # Neither the refused opener's end nor a reader's takes the lock away.
-        (telemetry / "run" / "events.jsonl").read_bytes()
-        assert "is being written already" in run_python(code, telemetry).stdout
-        TelemetryCollector(telemetry, "run", rank=1, world_size=2).close()  # another file
-    assert run_python(code, telemetry).stdout == "opened\n"
-
-
-def test_a_collector_that_nobody_holds_any_more_gives_up_its_file(telemetry):
-    TelemetryCollector(telemetry, "run")
-    gc.collect()
-    TelemetryCollector(telemetry, "run").close()
-
-
-# After the end.
-
-
-def test_what_comes_after_close_is_counted_and_said_once(telemetry, caplog):
-    collector = TelemetryCollector(telemetry, "run")
-    env = collector.for_env(0)
-    collector.emit(EPOCH, EpochCompletedPayload())
-    collector.close()
-    collector.close()
-    with caplog.at_level(logging.WARNING, "karn"):
-        collector.emit(EPOCH, EpochCompletedPayload())
-        env.emit(EPOCH, EpochCompletedPayload())
-        collector.flush()
-    assert collector.dropped == 2
-    assert len(caplog.records) == 1
-    assert len(read_events(collector.path)) == 1
-
-
-def test_a_forked_child_gets_a_closed_sink_and_leaves_the_parents_alone(telemetry):
-    code = """
-import os, sys, threading, warnings
-warnings.filterwarnings("ignore", message=".*fork")
-from esper.karn.collector import TelemetryCollector
-from esper.leyline import EpochCompletedPayload, RunLockedError, TelemetryEventType
-buffered = sys.argv[2] == "True"
-collector = TelemetryCollector(sys.argv[1], "run", buffered=buffered)
-emit = lambda loss: collector.emit(TelemetryEventType.EPOCH_COMPLETED, EpochCompletedPayload(loss=loss))
-emit(1.0)
-collector.flush()
-pid = os.fork()
-if pid == 0:
-    emit(2.0)
-    collector.flush()
-    collector.close()
-    os._exit(collector.dropped)
-assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
-try:
-    TelemetryCollector(sys.argv[1], "run")
-    raise SystemExit("the child's end gave up the parent's lock")
-except RunLockedError:
-    pass
-emit(3.0)
-collector.close()
-"""
-    for buffered in (False, True):
-        directory = telemetry / str(buffered)
-        run_python(code, directory, buffered)
-        events = read_events(directory / "run" / "events.jsonl")
-        assert [event["data"]["loss"] for event in events] == [1.0, 3.0]
-        assert [event["seq"] for event in events] == [0, 1]
-
-
-def test_a_fork_in_the_middle_of_another_threads_emit_does_not_hang_the_child(telemetry):
-    code = """
-import os, sys, threading, warnings
-warnings.filterwarnings("ignore", message=".*fork")
-from esper.karn.collector import TelemetryCollector
-from esper.leyline import EpochCompletedPayload, TelemetryEventType
-collector = TelemetryCollector(sys.argv[1], "run")
-emit = lambda: collector.emit(TelemetryEventType.EPOCH_COMPLETED, EpochCompletedPayload(loss=1.0))
-collector._lock.acquire()
-held = threading.Thread(target=emit)  # waits for the lock, which this thread holds while it forks
-held.start()
-pid = os.fork()
-if pid == 0:
-    child = threading.Thread(target=emit)
-    child.start()
-    child.join()
-    os._exit(0)
-collector._lock.release()
-assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-held.join()
-collector.close()
-"""
-    run_python(code, telemetry)
-    assert len(read_events(telemetry / "run" / "events.jsonl")) == 1
-
-
-# Threads and signals.
-
-
-@pytest.mark.parametrize("buffered", [False, True])
-def test_events_of_eight_threads_all_land_each_with_a_seq_of_its_own(telemetry, buffered):
-    with TelemetryCollector(telemetry, "run", envs_per_rank=8, buffered=buffered) as collector:
-        barrier = threading.Barrier(8)
-
-        def work(env: int) -> None:
-            sink = collector.for_env(env)
-            barrier.wait()
-            for epoch in range(500):
-                sink.emit(EPOCH, EpochCompletedPayload(loss=0.5), epoch=epoch)
-
-        threads = [threading.Thread(target=work, args=(env,)) for env in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    events = read_events(collector.path)
-    assert sorted(event["seq"] for event in events) == list(range(4000))
-    for env in range(8):
-        epochs = [event["epoch"] for event in events if event["data"]["env_id"] == env]
-        assert epochs == list(range(500))
-    assert collector.dropped == 0
-
-
-def test_a_signal_handler_may_emit_and_close_in_the_middle_of_an_emit(telemetry):
-    code = """
-import signal, sys
-from esper.karn.collector import TelemetryCollector
-from esper.leyline import EpochCompletedPayload, TelemetryEventType
-collector = TelemetryCollector(sys.argv[1], "run")
-emit = lambda: collector.emit(TelemetryEventType.EPOCH_COMPLETED, EpochCompletedPayload(loss=1.0))
-signal.signal(signal.SIGUSR1, lambda *_: emit())
-with collector._lock:  # the moment at which an emit holds it
-    signal.raise_signal(signal.SIGUSR1)
-signal.signal(signal.SIGUSR1, lambda *_: collector.close())
-with collector._lock:
-    signal.raise_signal(signal.SIGUSR1)
-"""
-    run_python(code, telemetry)
-    assert len(read_events(telemetry / "run" / "events.jsonl")) == 1
-
-
-# Extreme rates.
-
-
-def test_a_buffered_burst_lands_whole_and_in_order(telemetry):
-    with TelemetryCollector(telemetry, "run", buffered=True) as collector:
-        for epoch in range(20_000):
-            collector.emit(EPOCH, EpochCompletedPayload(loss=0.5), epoch=epoch)
-        collector.flush()
-        assert len(read_events(collector.path)) == 20_000
-        collector.emit(EPOCH, EpochCompletedPayload(loss=0.5), epoch=20_000)
-    events = read_events(collector.path)
-    assert [event["epoch"] for event in events] == list(range(20_001))
-    assert [event["seq"] for event in events] == list(range(20_001))
-    assert events[0]["data"]["attempt"] == 1
-    assert not any("attempt" in event["data"] for event in events[1:])
-
-
-def test_flush_ends_although_others_go_on_emitting(telemetry):
-    with TelemetryCollector(telemetry, "run", buffered=True) as collector:
-        stop = threading.Event()
-
-        def chatter() -> None:
-            while not stop.is_set():
-                collector.emit(EPOCH, EpochCompletedPayload(loss=0.5))
-
-        thread = threading.Thread(target=chatter)
-        thread.start()
-        for _ in range(50):
-            collector.emit(EPOCH, EpochCompletedPayload(loss=2.0))
-            collector.flush()
-        stop.set()
-        thread.join()
-    assert sum(event["data"]["loss"] == 2.0 for event in read_events(collector.path)) == 50
-
-
-def test_a_buffered_collector_that_nobody_closes_is_written_at_exit(telemetry):
-    code = """
-import sys
-from esper.karn.collector import TelemetryCollector
-from esper.leyline import EpochCompletedPayload, TelemetryEventType
-collector = TelemetryCollector(sys.argv[1], "run", buffered=True)
-for epoch in range(5000):
-    collector.emit(TelemetryEventType.EPOCH_COMPLETED, EpochCompletedPayload(loss=1.0), epoch=epoch)
-"""
-    run_python(code, telemetry)
-    assert len(read_events(telemetry / "run" / "events.jsonl")) == 5000
 
 
 def test_level_changes_of_a_payload_reach_the_file_as_they_are(telemetry):

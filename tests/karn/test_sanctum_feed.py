@@ -11,9 +11,10 @@ import pytest
 from sanctum_support import LATER, START, fixed_recorder, play, read, thrashing_run, training, zigzag
 
 from esper.karn.collector import TelemetryCollector
+from esper.karn.jsonl.timestamps import parse_timestamp
 from esper.karn.sanctum.feed import RunFeed
 from esper.karn.sanctum.follow import RunFollower
-from esper.karn.sanctum.runs import event_files, last_event_at, newest_run, read_timestamp
+from esper.karn.sanctum.runs import event_files, last_event_at, newest_run
 from esper.karn.sanctum.status import median_gap_s, run_status
 from esper.leyline import EventsDroppedPayload, TelemetryEventType
 from esper.simic.training.recorder import InternalOpRecorder
@@ -220,7 +221,7 @@ class TestLatestRun:
 
     @pytest.mark.parametrize("text", [None, "", "yesterday", "0001-01-01T00:00:00+14:00"])
     def test_a_time_that_is_none(self, text):
-        assert read_timestamp(text) is None
+        assert parse_timestamp(text) is None
 
 
 class TestFollowing:

@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import defaultdict
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from esper.karn.collector import TelemetryCollector
-from esper.leyline import LifecycleOp, TelemetryEventType, TelemetryUsageError
+from esper.leyline import LifecycleOp, TelemetryEventType
 from esper.simic.training.internal_op_tracker import InternalOpTracker
 from esper.simic.training.recorder import FOSSILIZED, InternalOpRecorder
-from support import ListSink, toy_training
+from support import toy_training
 
 T = TelemetryEventType
 GROW, SHRINK, NOOP = LifecycleOp.GROW_INTERNAL, LifecycleOp.SHRINK_INTERNAL, LifecycleOp.NOOP
-
-
-@pytest.fixture
-def recorder(sink):
-    """A recorder with one seed of four levels in slot r0c0 of environment 0, one epoch done."""
-    recorder = InternalOpRecorder(sink)
-    recorder.seed_added(0, "r0c0", 1, 4, blueprint="conv_ladder", params=100)
-    recorder.epoch_end(0, 1, loss=1.0, accuracy=0.5, params=1000)
-    sink.events.clear()
-    return recorder
-
-
-def deltas(sink: ListSink) -> list:
-    return [event.payload for event in sink.of_type(T.COUNTERFACTUAL_DELTA)]
 
 
 # What is written, and in which order.
@@ -262,196 +244,6 @@ def test_emitted_metrics_equal_those_recomputed_from_the_level_changes(sink, pol
     assert next(emitted, None) is None
 
 
-# Outcomes and their baseline.
-
-
-def test_an_outcome_is_measured_after_the_next_epoch(sink, recorder):
-    recorder.decision(0, "r0c0", GROW, probability=0.25, reward=0.0)
-    recorder.level_changed(0, "r0c0", 1, 2, active_params=200)
-    assert deltas(sink) == []
-    recorder.epoch_end(0, 2, loss=0.75, accuracy=0.625)
-    (delta,) = deltas(sink)
-    assert (delta.epoch, delta.epochs_elapsed, delta.episode_idx) == (1, 1, 0)
-    assert (delta.loss_before, delta.loss_after, delta.loss_delta) == (1.0, 0.75, -0.25)
-    assert (delta.accuracy_before, delta.accuracy_after) == (0.5, 0.625)
-    assert (delta.params_before, delta.params_after) == (100, 200)
-    assert delta.op_probability == 0.25
-    (event,) = sink.of_type(T.COUNTERFACTUAL_DELTA)
-    assert (event.env, event.slot_id, event.epoch) == (0, "r0c0", 1)
-    recorder.epoch_end(0, 3, loss=0.5, accuracy=0.75)
-    assert len(deltas(sink)) == 1
-
-
-def test_an_op_before_the_first_epoch_has_no_state_before_and_no_outcome(sink):
-    recorder = InternalOpRecorder(sink)
-    recorder.seed_added(0, "r0c0", 1, 4)
-    recorder.level_changed(0, "r0c0", 1, 2)
-    recorder.epoch_end(0, 1, 1.0, 0.5)
-    assert deltas(sink) == []
-
-
-def test_two_ops_on_a_slot_within_an_epoch_have_one_outcome(sink, recorder):
-    recorder.level_changed(0, "r0c0", 1, 2)
-    recorder.level_changed(0, "r0c0", 2, 3)
-    recorder.epoch_end(0, 2, 0.9, 0.6)
-    assert [(delta.from_level, delta.to_level) for delta in deltas(sink)] == [(2, 3)]
-    assert recorder.superseded_ops == 1
-
-
-@pytest.mark.parametrize("reason", ["policy", FOSSILIZED])
-def test_an_op_on_a_seed_that_is_gone_has_no_outcome_and_the_next_seed_a_clean_start(sink, recorder, reason):
-    for level in (1, 2, 1, 2):
-        recorder.level_changed(0, "r0c0", level, 3 - level)
-    recorder.decision(0, "r0c0", GROW, probability=0.9, reward=0.0)
-    recorder.seed_removed(0, "r0c0", reason)
-    recorder.seed_added(0, "r0c0", 1, 4, params=1)
-    recorder.level_changed(0, "r0c0", 1, 2)
-    metrics = sink.of_type(T.INTERNAL_OP_METRICS)[-1].payload
-    assert (metrics.n_ops, metrics.reversal_rate) == (1, 0.0)
-    recorder.epoch_end(0, 2, 0.9, 0.6)
-    (delta,) = deltas(sink)
-    assert (delta.op, delta.params_before, delta.op_probability) == (4, 1, None)
-    removed = sink.of_type(T.SEED_PRUNED if reason == "policy" else T.SEED_FOSSILIZED)
-    assert len(removed) == 1
-
-
-def test_the_end_of_an_episode_forgets_histories_and_pending_ops_of_its_environment_alone(sink):
-    recorder = InternalOpRecorder(sink)
-    for env in (0, 1):
-        recorder.seed_added(env, "r0c0", 1, 4)
-        recorder.epoch_end(env, 1, 1.0, 0.5)
-        recorder.level_changed(env, "r0c0", 1, 2)
-    recorder.episode_end(0)
-    recorder.seed_added(0, "r0c0", 1, 4)
-    recorder.epoch_end(0, 1, 1.0, 0.5)
-    recorder.epoch_end(0, 2, 1.0, 0.5)
-    recorder.epoch_end(1, 2, 0.5, 0.5)
-    assert [(event.env, event.payload.episode_idx) for event in sink.of_type(T.COUNTERFACTUAL_DELTA)] == [
-        (1, 0)
-    ]
-    recorder.level_changed(0, "r0c0", 1, 0)
-    recorder.level_changed(1, "r0c0", 2, 1)
-    first, second = [event.payload for event in sink.of_type(T.INTERNAL_OP_METRICS)][-2:]
-    assert (first.n_ops, first.reversal_rate, first.episode_idx) == (1, 0.0, 1)
-    assert (second.n_ops, second.reversal_rate, second.episode_idx) == (2, 1.0, 0)
-
-
-def test_seeds_that_live_on_into_the_next_episode_need_not_be_added_again(sink, recorder):
-    recorder.episode_end(0, keep_seeds=True)
-    recorder.level_changed(0, "r0c0", 1, 2)
-    assert sink.of_type(T.SEED_INTERNAL_LEVEL_CHANGED)[-1].payload.episode_idx == 1
-    recorder.episode_end(0)
-    with pytest.raises(TelemetryUsageError, match="no seed"):
-        recorder.level_changed(0, "r0c0", 2, 3)
-
-
-def baseline_samples(sink: ListSink, recorder: InternalOpRecorder, epoch: int) -> tuple[int, float]:
-    """The baseline that an op at ``epoch`` is compared with."""
-    seed = recorder._env(0).slots["r0c0"]
-    recorder.level_changed(0, "r0c0", seed.level, 2 if seed.level != 2 else 1)
-    recorder.epoch_end(0, epoch + 1, 0.0, 0.0)
-    delta = deltas(sink)[-1]
-    return delta.baseline_sample_count, delta.baseline_loss_delta
-
-
-def test_an_epoch_in_which_the_policy_only_waited_is_a_sample_of_the_baseline(sink, recorder):
-    recorder.decision(0, None, NOOP, reward=0.0)
-    recorder.decision(0, "r0c0", NOOP, reward=0.0)
-    recorder.epoch_end(0, 2, 0.75, 0.5)
-    assert baseline_samples(sink, recorder, 2) == (1, -0.25)
-
-
-@pytest.mark.parametrize(
-    "what", ["another decision", "a change nobody decided", "no decision", "a new episode"]
-)
-def test_no_other_epoch_is(sink, recorder, what):
-    epoch = 2
-    if what != "no decision":
-        recorder.decision(0, None, NOOP, reward=0.0)
-    match what:
-        case "another decision":
-            recorder.decision(0, "r0c1", LifecycleOp.GERMINATE, reward=0.0, success=False)
-        case "a change nobody decided":
-            recorder.seed_added(0, "r0c1")
-        case "a new episode":
-            recorder.episode_end(0, keep_seeds=True)
-            recorder.decision(0, None, NOOP, reward=0.0)  # there is no state before it
-            epoch = 1
-    recorder.epoch_end(0, epoch, 0.75, 0.5)
-    assert baseline_samples(sink, recorder, epoch)[0] == 0
-
-
-def test_a_diverging_run_goes_on_being_recorded(sink, recorder):
-    recorder.level_changed(0, "r0c0", 1, 2)
-    recorder.epoch_end(0, 2, math.nan, math.nan)
-    recorder.decision(0, None, NOOP, reward=math.nan)
-    recorder.epoch_end(0, 3, math.inf, 0.1)
-    recorder.level_changed(0, "r0c0", 2, 3)
-    recorder.epoch_end(0, 4, 1.0, 0.5)
-    first, second = deltas(sink)
-    assert math.isnan(first.loss_delta)
-    assert second.loss_delta == -math.inf
-    assert second.baseline_sample_count == 0
-
-
-# Misuse: one clear line each, before anything is written.
-
-
-MISUSES = {
-    "seed_added(0, 'r0c9', ...) first": ("level_changed", (0, "r0c9", 1, 2)),
-    "env 1 has no seed in slot 'r0c0'": ("level_changed", (1, "r0c0", 1, 2)),
-    "env 0 has no seed in slot 'r0c9'": ("seed_removed", (0, "r0c9", "policy")),
-    "levels 1 and 5 must differ and lie in 0 to 4": ("level_changed", (0, "r0c0", 1, 5)),
-    "levels -1 and 0": ("level_changed", (0, "r0c0", -1, 0)),
-    "levels 2 and 2": ("level_changed", (0, "r0c0", 2, 2)),
-    "has no levels": ("level_changed", (0, "plain", 0, 1)),
-    "has a seed in slot 'r0c0' already": ("seed_added", (0, "r0c0", 1, 4)),
-    "level 5 of max_level 4": ("seed_added", (0, "r0c1", 5, 4)),
-    "level -1 of max_level 4": ("seed_added", (0, "r0c1", -1, 4)),
-    "level 1 of max_level None": ("seed_added", (0, "r0c1", 1)),
-    "epoch 1 can't follow epoch 1": ("epoch_end", (0, 1, 0.5, 0.5)),
-    "call episode_end(0) when it is over": ("epoch_end", (0, 0, 0.5, 0.5)),
-    "epoch -1": ("epoch_end", (3, -1, 0.5, 0.5)),
-    "9 is not a valid LifecycleOp": ("decision", (0, "r0c0", 9)),
-}
-
-
-@pytest.mark.parametrize("text", list(MISUSES))
-def test_what_cannot_be_is_refused_in_one_line_and_leaves_no_trace(sink, recorder, text):
-    name, arguments = MISUSES[text]
-    recorder.seed_added(0, "plain")
-    for env in (1, 3):
-        recorder.decision(env, None, NOOP, reward=0.0)
-    sink.events.clear()
-    before = recorder.state_dict()
-    with pytest.raises(ValueError) as caught:  # noqa: PT011  # the text is looked at below
-        getattr(recorder, name)(*arguments)
-    assert text in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert sink.events == []
-    assert recorder.state_dict() == before
-
-
-def test_a_field_that_training_started_does_not_have_is_refused(sink):
-    with pytest.raises(TypeError, match="learning_rate"):
-        InternalOpRecorder(sink).training_started(learning_rate=0.1)
-
-
-def test_a_window_or_a_sink_that_cannot_be_is_refused_at_once(sink):
-    with pytest.raises(ValueError, match="window_size must be at least 1"):
-        InternalOpRecorder(sink, window_size=0)
-    with pytest.raises(TelemetryUsageError, match="it needs emit and for_env"):
-        InternalOpRecorder(sink.for_env(0))
-
-
-def test_an_environment_that_the_sink_does_not_have_leaves_no_trace(telemetry):
-    with TelemetryCollector(telemetry, envs_per_rank=2) as collector:
-        recorder = InternalOpRecorder(collector)
-        with pytest.raises(TelemetryUsageError, match="environment 2"):
-            recorder.seed_added(2, "r0c0", 1, 4)
-        assert recorder.state_dict()["envs"] == []
-
-
 def test_numbers_of_numpy_and_torch_are_taken_as_numbers_and_keep_no_graph(sink, recorder):
     numpy, torch = pytest.importorskip("numpy"), pytest.importorskip("torch")
     recorder.decision(
@@ -468,70 +260,6 @@ def test_numbers_of_numpy_and_torch_are_taken_as_numbers_and_keep_no_graph(sink,
     for event in sink.events:
         for name in event.payload.__struct_fields__:
             assert type(getattr(event.payload, name)).__module__ in ("builtins", "esper.leyline.actions")
-
-
-# Checkpoints.
-
-STEP = st.tuples(
-    st.sampled_from(["decide", "reward", "level", "plant", "prune", "fossilize", "epoch", "episode", "keep"]),
-    st.integers(0, 1),
-    st.integers(0, 2),
-)
-
-
-def play(recorder: InternalOpRecorder, steps: list[tuple[str, int, int]], start: int = 0) -> None:
-    """Make the report of each step, leaving out those that can't be."""
-    for number, (kind, env, at) in enumerate(steps, start):
-        state, slot = recorder._env(env), f"r0c{at}"
-        seed = state.slots.get(slot)
-        match kind:
-            case "decide":
-                recorder.decision(
-                    env, slot, list(LifecycleOp)[number % 6], probability=0.1, entropy=number / 7
-                )
-            case "reward":
-                recorder.decision(env, None, NOOP, reward=number / 3)
-            case "level" if seed is not None:
-                recorder.level_changed(env, slot, seed.level, (seed.level + 1 + number % 4) % 5)
-            case "plant" if seed is None:
-                recorder.seed_added(env, slot, number % 5, 4, params=number)
-            case "prune" | "fossilize" if seed is not None:
-                recorder.seed_removed(env, slot, "policy" if kind == "prune" else FOSSILIZED)
-            case "epoch":
-                loss = math.nan if number % 11 == 10 else 1 / (1 + number)
-                recorder.epoch_end(env, state.epoch + 1, loss, number / 100, reward=-loss)
-            case "episode" | "keep":
-                recorder.episode_end(env, keep_seeds=kind == "keep")
-
-
-@settings(max_examples=150)
-@given(st.lists(STEP, max_size=80), st.data())
-def test_a_recorder_restored_at_any_point_goes_on_as_if_nothing_had_happened(steps, data):
-    cut = data.draw(st.integers(0, len(steps)))
-    whole, first, second = ListSink(), ListSink(), ListSink()
-    uninterrupted, before, after = (
-        InternalOpRecorder(sink, window_size=5, intervention_cost=0.01) for sink in (whole, first, second)
-    )
-    play(uninterrupted, steps)
-    play(before, steps[:cut])
-    after.seed_added(0, "forgotten", 1, 2)
-    second.events.clear()
-    after.load_state_dict(json.loads(json.dumps(before.state_dict())))
-    play(after, steps[cut:], start=cut)
-    assert repr(first.events + second.events) == repr(whole.events)  # repr: a NaN equals itself there
-    assert repr(after.state_dict()) == repr(uninterrupted.state_dict())
-    assert after.superseded_ops == uninterrupted.superseded_ops
-
-
-def test_a_saved_state_does_not_change_when_the_training_goes_on(sink, recorder):
-    recorder.decision(0, "r0c0", GROW)
-    recorder.level_changed(0, "r0c0", 1, 2)
-    saved = recorder.state_dict()
-    copy = json.dumps(saved)
-    recorder.epoch_end(0, 2, 0.5, 0.5, reward=1.0)
-    recorder.level_changed(0, "r0c0", 2, 1)
-    recorder.episode_end(0)
-    assert json.dumps(saved) == copy
 
 
 def test_the_trackers_windows_are_as_large_as_asked_for(sink):

@@ -42,9 +42,9 @@ SELECT
     max_reversal_rate,
     samples,
     reversal_rate,
-    n_pairs,
+    coalesce(n_pairs, 0) AS n_pairs,
     free_reversal_rate,
-    n_free_pairs
+    coalesce(n_free_pairs, 0) AS n_free_pairs
 FROM windows
 LEFT JOIN pooled USING (slot_id)
 ORDER BY avg_reversal_rate DESC, slot_id

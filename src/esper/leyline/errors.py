@@ -58,7 +58,7 @@ def unknown_name(what: str, name: str, known: Iterable[str], *, limit: int = 3) 
     shown = repr(name if len(name) <= 80 else name[:80] + "...")
     if not names:
         return NotFoundError(f"unknown {what} {shown}: there is none yet")
-    near = difflib.get_close_matches(name[:200], names, n=limit, cutoff=0.4)
+    near = difflib.get_close_matches(name[:200], names, n=limit, cutoff=0.5)
     if near:
         return NotFoundError(f"unknown {what} {shown}; did you mean {_listed(near)}?")
     rest = f" (and {len(names) - 10} more)" if len(names) > 10 else ""

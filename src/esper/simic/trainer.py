@@ -151,6 +151,7 @@ class _Training:
                 legal_ops=decision.legal_ops,
                 op_probs=decision.op_probs,
                 slot_probs=decision.slot_probs,
+                blueprint=decision.blueprint,
             )
             # What the decision does in a slot reaches the recorder from there, through _SlotReporter.
             outcome = env.step(decision)

@@ -4,19 +4,17 @@ SQL, MCP, the command line and Sanctum all come here with counts, so that no two
 ``docs/metrics.md`` explains each number; the thresholds are in ``esper.leyline.thresholds``.
 """
 
-from esper.karn.diagnosis.run import (
+from esper.karn.diagnosis.clues import Clue, Effect, Why
+from esper.karn.diagnosis.reports import (
     BIAS,
-    Clue,
-    Effect,
     EnvReport,
     Moment,
     RankReport,
     RunVerdict,
     SlotReport,
     Usage,
-    Why,
-    judge_run,
 )
+from esper.karn.diagnosis.run import judge_run
 from esper.karn.diagnosis.slots import LABELS, SlotCounts, SlotVerdict, judge_slots, thrash_span
 from esper.karn.diagnosis.words import slot_name, verdict_text
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from esper.karn.diagnosis.run import Moment, RunVerdict, SlotReport
+from esper.karn.diagnosis.reports import Moment, RunVerdict, SlotReport
 
 CONCISE_SLOTS = 5
 """Slots that the short form lists besides the thrashing ones it counts."""

@@ -12,7 +12,7 @@ import msgspec
 from esper.karn.jsonl.lines import Probe
 from esper.karn.jsonl.lock import is_write_locked
 from esper.karn.jsonl.tail import TailReader
-from esper.karn.sanctum.runs import read_timestamp
+from esper.karn.jsonl.timestamps import parse_timestamp
 
 _RECENT = 64
 
@@ -60,7 +60,7 @@ class RankFile:
         texts = [probe.timestamp for probe in probes if probe.timestamp is not None]
         self._recent.extend(texts[-_RECENT:])
         # Texts of one writer sort as their times do; parsing each would cost more than reading it.
-        newest = read_timestamp(max(texts, default=None)) or _newest(texts)
+        newest = parse_timestamp(max(texts, default=None)) or _newest(texts)
         if newest is not None and (self.last_event_at is None or newest > self.last_event_at):
             self.last_event_at = newest
 
@@ -96,8 +96,8 @@ class RankFile:
 
     def recent_moments(self) -> list[datetime]:
         """When the latest events were written, UTC."""
-        return [moment for text in self._recent if (moment := read_timestamp(text)) is not None]
+        return [moment for text in self._recent if (moment := parse_timestamp(text)) is not None]
 
 
 def _newest(texts: list[str]) -> datetime | None:
-    return max((moment for text in texts if (moment := read_timestamp(text)) is not None), default=None)
+    return max((moment for text in texts if (moment := parse_timestamp(text)) is not None), default=None)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from esper.karn.jsonl.timestamps import parse_timestamp
 from esper.karn.settings import find_event_files, rank_of_event_file
 
 _BLOCK_BYTES = 1 << 16
@@ -23,19 +24,8 @@ _line = msgspec.json.Decoder(_Line)
 
 def _timestamp_of(line: bytes) -> datetime | None:
     try:
-        return read_timestamp(_line.decode(line).timestamp)
+        return parse_timestamp(_line.decode(line).timestamp)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-
-
-def read_timestamp(text: str | None) -> datetime | None:
-    """A timestamp as UTC, None where there is none; without an offset it is UTC already."""
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
         return None
 
 

@@ -41,9 +41,29 @@ _MEDIAN_GAPS = """
         QUALIFY row_number() OVER (PARTITION BY run_dir ORDER BY timestamp DESC) <= 1000
     ),
 
-    gaps AS (SELECT run_dir, micros - lag(micros) OVER (PARTITION BY run_dir ORDER BY micros) AS gap FROM latest)
+    gaps AS (
+        SELECT run_dir, micros - lag(micros) OVER (PARTITION BY run_dir ORDER BY micros) AS gap FROM latest
+    )
 
     SELECT run_dir, median(gap) / 1e6 FROM gaps GROUP BY run_dir"""
+
+
+class Snapshot:
+    """Where SQL of ours runs."""
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        self._cursor = cursor
+
+    def select(self, sql: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> Rows:
+        """Run SQL of ours and fetch all of it.
+
+        Raises:
+            QueryError: if DuckDB refuses it.
+        """
+        try:
+            return read_rows(self._cursor.execute(sql, params))
+        except duckdb.Error as error:
+            raise QueryError(str(error)) from None
 
 
 class Store:
@@ -177,10 +197,17 @@ class Store:
             QueryError: if DuckDB refuses it.
         """
         with self._cursor() as cursor:
+            return Snapshot(cursor).select(sql, params)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """The tables as they are now, for an answer made of several SELECTs while others refresh."""
+        with self._cursor() as cursor:
+            cursor.execute("BEGIN TRANSACTION READ ONLY")
             try:
-                return read_rows(cursor.execute(sql, params))
-            except duckdb.Error as error:
-                raise QueryError(str(error)) from None
+                yield Snapshot(cursor)
+            finally:
+                cursor.rollback()
 
     def query(self, sql: str, *, limit: int, offset: int = 0, timeout_s: float = 10.0) -> Rows:
         """Run one SELECT that somebody else wrote; it can read the views and nothing else.

@@ -22,7 +22,7 @@ from esper.karn.diagnosis import (
 )
 from esper.karn.diagnosis.clues import effect, policy_update_clue, probability_clue, reward_clue
 from esper.karn.store import evidence_sql as sql
-from esper.karn.store.database import Store
+from esper.karn.store.database import Snapshot, Store
 from esper.karn.store.runs import RunInfo
 from esper.karn.store.views import shipped_queries
 from esper.leyline.errors import NotFoundError, unknown_name
@@ -51,28 +51,28 @@ def thrash_verdict(
         NotFoundError: on an unknown run, environment or slot; names the nearest.
     """
     run = store.run(store.check_run(run_dir))
-    counts = [msgspec.convert(row, SlotCounts) for row in store.select(sql.COUNTS, [run.run_dir]).dicts()]
-    places = {(row["env_id"], row["slot_id"]): row for row in store.select(sql.PLACES, [run.run_dir]).dicts()}
-    verdicts = _chosen(judge_slots(counts), env_id, slot_id, run.run_dir)
+    with store.snapshot() as now:
+        return _verdict(now, run, env_id, slot_id)
+
+
+def _verdict(now: Snapshot, run: RunInfo, env_id: int | None, slot_id: str | None) -> RunVerdict:
+    run_dir = run.run_dir
+    counts = [msgspec.convert(row, SlotCounts) for row in now.select(sql.COUNTS, [run_dir]).dicts()]
     by_key = {(count.env_id, count.slot_id): count for count in counts}
-    spans = _spans(store, run.run_dir, [v for v in verdicts if v.thrashing], places)
-    costs = {
-        (row["env_id"], row["slot_id"]): row["cost"]
-        for row in store.select(sql.UNDONE_COST, [run.run_dir]).dicts()
-    }
-    slots = [_report(verdict, places[verdict.env_id, verdict.slot_id], spans, costs) for verdict in verdicts]
+    verdicts = _chosen(judge_slots(counts), env_id, slot_id, run_dir)
+    slots = _reports(now, run_dir, verdicts)
     named = [slot for slot in slots if slot.thrashing]
     return judge_run(
-        run_dir=run.run_dir,
+        run_dir=run_dir,
         status=run.status,
         slots=slots,
-        op_rates={row["env_id"]: row["rate"] for row in store.select(sql.OP_RATES, [run.run_dir]).dicts()},
+        op_rates={row["env_id"]: row["rate"] for row in now.select(sql.OP_RATES, [run_dir]).dicts()},
         counts=[by_key[slot.env_id, slot.slot_id] for slot in slots],
-        usage=_usage(store, run.run_dir),
-        effects=_effects(store, run.run_dir),
-        why=_why(store, run.run_dir, named or slots, since=_first_since(named)),
-        evidence=_evidence(store, run.run_dir, slots[:EVIDENCE_SLOTS]),
-        notes=_notes(store, run, filtered=env_id is not None or slot_id is not None),
+        usage=_usage(now, run_dir),
+        effects=_effects(now, run_dir),
+        why=_why(now, run_dir, named or slots, since=_first_since(named)),
+        evidence=_evidence(now, run_dir, slots[:EVIDENCE_SLOTS]),
+        notes=_notes(now, run, filtered=env_id is not None or slot_id is not None),
     )
 
 
@@ -96,7 +96,7 @@ def _chosen(
 
 
 def _spans(
-    store: Store, run_dir: str, named: Sequence[SlotVerdict], places: dict[_SlotKey, dict[str, Any]]
+    now: Snapshot, run_dir: str, named: Sequence[SlotVerdict], places: dict[_SlotKey, dict[str, Any]]
 ) -> dict[_SlotKey, tuple[Moment | None, Moment | None]]:
     """Since when each named slot thrashes, and when it stopped."""
     spans: dict[_SlotKey, tuple[Moment | None, Moment | None]] = {}
@@ -104,7 +104,7 @@ def _spans(
         return spans
     pairs_of: dict[_SlotKey, list[dict[str, Any]]] = {}
     keys = [[slot.env_id for slot in named], [slot.slot_id for slot in named]]
-    for pair in store.select(sql.FREE_PAIRS, [run_dir, *keys]).dicts():
+    for pair in now.select(sql.FREE_PAIRS, [run_dir, *keys]).dicts():
         pairs_of.setdefault((pair["env_id"], pair["slot_id"]), []).append(pair)
     for slot in named:
         pairs = pairs_of[slot.env_id, slot.slot_id]
@@ -121,28 +121,33 @@ def _spans(
     return spans
 
 
-def _report(
-    verdict: SlotVerdict,
-    place: dict[str, Any],
-    spans: dict[_SlotKey, tuple[Moment | None, Moment | None]],
-    costs: dict[_SlotKey, float | None],
-) -> SlotReport:
-    key = (verdict.env_id, verdict.slot_id)
-    since, ended = spans[key] if verdict.thrashing else (None, None)
-    return SlotReport(
-        **msgspec.structs.asdict(verdict),
-        rank=place["rank"],
-        since=since,
-        ended=ended,
-        settled=place["settled"],
-        episodes=place["episodes"],
-        settled_episodes=place["settled_episodes"],
-        undone_cost=costs.get(key),
-    )
+def _reports(now: Snapshot, run_dir: str, verdicts: Sequence[SlotVerdict]) -> list[SlotReport]:
+    places = {(row["env_id"], row["slot_id"]): row for row in now.select(sql.PLACES, [run_dir]).dicts()}
+    costs = {
+        (row["env_id"], row["slot_id"]): row["cost"] for row in now.select(sql.UNDONE_COST, [run_dir]).dicts()
+    }
+    spans = _spans(now, run_dir, [verdict for verdict in verdicts if verdict.thrashing], places)
+    reports = []
+    for verdict in verdicts:
+        key = (verdict.env_id, verdict.slot_id)
+        since, ended = spans.get(key, (None, None))
+        reports.append(
+            SlotReport(
+                **msgspec.structs.asdict(verdict),
+                rank=places[key]["rank"],
+                since=since,
+                ended=ended,
+                settled=places[key]["settled"],
+                episodes=places[key]["episodes"],
+                settled_episodes=places[key]["settled_episodes"],
+                undone_cost=costs.get(key),
+            )
+        )
+    return reports
 
 
-def _usage(store: Store, run_dir: str) -> Usage:
-    rows = store.select(shipped_queries()["internal_op_usage"].body, {"run_dir": run_dir}).dicts()
+def _usage(now: Snapshot, run_dir: str) -> Usage:
+    rows = now.select(shipped_queries()["internal_op_usage"].body, {"run_dir": run_dir}).dicts()
     ops, decisions = (rows[0]["internal_ops"], rows[0]["total_decisions"]) if rows else (0, 0)
     share = ops / decisions if decisions else None
     return Usage(
@@ -153,8 +158,8 @@ def _usage(store: Store, run_dir: str) -> Usage:
     )
 
 
-def _effects(store: Store, run_dir: str) -> list[Effect]:
-    rows = store.select(sql.EFFECTS, [run_dir, BASELINE_WARM_VERDICT, BASELINE_WARM_QUERY]).dicts()
+def _effects(now: Snapshot, run_dir: str) -> list[Effect]:
+    rows = now.select(sql.EFFECTS, [run_dir, BASELINE_WARM_VERDICT, BASELINE_WARM_QUERY]).dicts()
     return [
         effect(
             row["op_name"],
@@ -173,13 +178,13 @@ def _first_since(named: Sequence[SlotReport]) -> str | None:
     return min(moments, default=None)
 
 
-def _why(store: Store, run_dir: str, slots: Sequence[SlotReport], since: str | None) -> Why:
+def _why(now: Snapshot, run_dir: str, slots: Sequence[SlotReport], since: str | None) -> Why:
     keys = [[slot.env_id for slot in slots], [slot.slot_id for slot in slots]]
-    clues = store.select(sql.REVERSING_OPS, [run_dir, *keys]).dicts()[0]
-    spread = store.select(sql.REWARD_SPREAD, [run_dir]).rows[0][0]
+    clues = now.select(sql.REVERSING_OPS, [run_dir, *keys]).dicts()[0]
+    spread = now.select(sql.REWARD_SPREAD, [run_dir]).rows[0][0]
     updates = {
         bool(row["after"]): (row["n"], row["entropy"], row["kl"])
-        for row in store.select(sql.POLICY_UPDATES, [run_dir, since]).dicts()
+        for row in now.select(sql.POLICY_UPDATES, [run_dir, since]).dicts()
     }
     none = (0, None, None)
     return Why(
@@ -191,24 +196,22 @@ def _why(store: Store, run_dir: str, slots: Sequence[SlotReport], since: str | N
     )
 
 
-def _evidence(store: Store, run_dir: str, slots: Sequence[SlotReport]) -> list[dict[str, Any]]:
+def _evidence(now: Snapshot, run_dir: str, slots: Sequence[SlotReport]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for slot in slots:
-        rows += store.select(
-            sql.LATEST_REVERSALS, [run_dir, slot.env_id, slot.slot_id, EVIDENCE_ROWS]
-        ).dicts()
+        rows += now.select(sql.LATEST_REVERSALS, [run_dir, slot.env_id, slot.slot_id, EVIDENCE_ROWS]).dicts()
     return rows
 
 
-def _notes(store: Store, run: RunInfo, *, filtered: bool) -> list[str]:
+def _notes(now: Snapshot, run: RunInfo, *, filtered: bool) -> list[str]:
     notes = []
     if filtered:
         notes.append(
-            "slots are judged among all of the run; use, effects and policy updates are those of the whole run"
+            "the slots are judged among all of the run; use, effects and updates are those of the whole run"
         )
     if run.bad_lines:
         notes.append(f"{run.bad_lines} lines could not be read and are left out: see ingest_errors")
-    missing = store.select(sql.MISSING_EVENTS, [run.run_dir]).rows[0][0]
+    missing = now.select(sql.MISSING_EVENTS, [run.run_dir]).rows[0][0]
     if missing:
         notes.append(f"{missing} events are missing: see event_gaps")
     if run.attempts > 1:

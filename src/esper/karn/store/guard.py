@@ -176,7 +176,7 @@ def _teach(cursor: duckdb.DuckDBPyConnection, error: duckdb.Error) -> QueryError
         return QueryError(_ONE_SELECT)
     if isinstance(error, duckdb.CatalogException) and (found := _NO_SUCH_TABLE.search(message)):
         views = cursor.execute(
-            "SELECT view_name FROM duckdb_views() WHERE schema_name = 'main' AND NOT internal ORDER BY view_name"
+            "SELECT view_name FROM duckdb_views() WHERE schema_name = 'main' AND NOT internal ORDER BY ALL"
         ).fetchall()
         return QueryError(str(unknown_name("view", found[1], [name for (name,) in views])))
     return QueryError(message)

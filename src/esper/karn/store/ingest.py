@@ -17,7 +17,6 @@ from esper.karn.store.times import read_times
 from esper.leyline.errors import TelemetryFileError
 from esper.leyline.events import SCHEMA
 
-
 BATCH_BYTES = 8 << 20
 """About as much as one transaction takes in: each costs some 50 ms besides its lines, whatever it holds."""
 

@@ -64,7 +64,7 @@ def _live(table: EventTable) -> str:
             SELECT 1 FROM tail.resume_points AS point
             WHERE point.filename = event.filename
                 AND point.attempt > event.attempt
-                AND point.env_id IS NOT DISTINCT FROM event.env_id
+                AND coalesce(point.env_id = event.env_id, true)
                 AND (
                     event.episode_idx > point.episode_idx
                     OR (event.episode_idx = point.episode_idx AND event.epoch > point.epoch)

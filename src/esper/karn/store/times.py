@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 
 from esper.karn.jsonl.lines import EventLines, Problem, snippet
+from esper.karn.jsonl.timestamps import parse_timestamp
 
 _PLAIN = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?", re.ASCII).fullmatch
 """Texts that DuckDB reads as Python does."""
-
-
-def parse_timestamp(text: str | None) -> datetime | None:
-    """A moment from ISO-8601 text, UTC where it names no offset; None if it is no such text."""
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
 
 
 def read_times(events: EventLines) -> tuple[list[datetime | None], list[Problem]]:

@@ -82,6 +82,7 @@ class InternalOpRecorder(SeedReports):
         op_probs: Mapping[str, float] | None = None,
         slot_probs: Mapping[str, float] | None = None,
         value_estimate: float | None = None,
+        blueprint: str | None = None,
         success: bool | None = True,
     ) -> None:
         """Record one decision of the policy, a NOOP too: without NOOPs there is no baseline.
@@ -101,6 +102,7 @@ class InternalOpRecorder(SeedReports):
             op_probs: probability of each op by name.
             slot_probs: probability of each slot by name.
             value_estimate: the critic's value of the state.
+            blueprint: the kind of seed that a GERMINATE chose; that of the slot's seed if None.
             success: False if the environment refused the op.
 
         Raises:
@@ -117,7 +119,7 @@ class InternalOpRecorder(SeedReports):
                 episode_idx=state.episode,
                 inner_epoch=state.epoch,
                 slot_id=slot,
-                blueprint_id=None if seed is None else seed.blueprint,
+                blueprint_id=blueprint if blueprint is not None or seed is None else seed.blueprint,
                 action_success=plain(success),
                 op_probability=probability,
                 op_probs=_plain_values(op_probs),

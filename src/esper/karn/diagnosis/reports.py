@@ -1,0 +1,123 @@
+"""What a verdict holds: on a run, its slots, environments and ranks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from esper.karn.diagnosis.clues import Effect, Why
+from esper.karn.diagnosis.slots import SlotVerdict
+from esper.leyline.thresholds import BASELINE_WARM_VERDICT, LEGEND, USAGE_GATE
+
+BIAS = (
+    "The NOOP baseline is biased: NOOPs are chosen near an optimum, where changes are small, so GROW and "
+    "SHRINK look stronger, for better or worse, than they are; only randomised ops would tell."
+)
+WARM_UP = (
+    f"Only ops whose baseline rests on {BASELINE_WARM_VERDICT} NOOPs or more count: with fewer, the first "
+    "NOOPs of the run still weigh most of it."
+)
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """A point of a run: epoch within the episode of one environment, and when it was written."""
+
+    episode_idx: int | None
+    epoch: int | None
+    timestamp: str | None
+
+
+class SlotReport(SlotVerdict, frozen=True, kw_only=True):
+    """A slot's verdict with its place in time."""
+
+    rank: int | None
+    since: Moment | None
+    """Where the thrashing began; None unless the slot is named."""
+    ended: Moment | None
+    """Where it stopped; None while it goes on."""
+    settled: bool | None
+    """Whether the level has not changed for 10 epochs at the end; None where epochs are unknown."""
+    episodes: int
+    """Episodes in which the slot had an internal op."""
+    settled_episodes: int
+    """Those of them that ended settled."""
+    undone_cost: float | None
+    """Intervention cost spent on ops that were undone; None where no cost was recorded."""
+
+
+class EnvReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One environment: its slots, and its ops per epoch over an episode, on average over episodes."""
+
+    env_id: int | None
+    rank: int | None
+    slots: int
+    judged: int
+    thrashing: int
+    thrashing_share: float | None
+    """Of the slots with enough pairs to judge."""
+    internal_op_rate: float | None
+    op_rate_band: str
+
+
+class RankReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One process's share of thrashing slots."""
+
+    rank: int | None
+    slots: int
+    judged: int
+    thrashing: int
+    thrashing_share: float | None
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether internal ops are used: their share of non-NOOP decisions while a ladder seed was present."""
+
+    internal_ops: int
+    decisions: int
+    share: float | None
+    gate: float = USAGE_GATE
+    passed: bool | None
+    """None where no decision was recorded."""
+
+
+class RunVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to "is my policy thrashing, since when, where, and do GROW ops help?" """
+
+    run_dir: str
+    status: str
+    label: str
+    """thrashing, not_thrashing or insufficient_data."""
+    answer: str
+    """The verdict in one or two sentences."""
+    band: str
+    """Band of the pooled reversal rate."""
+    indicator: str | None
+    """Colour of the pooled reversal rate."""
+    reversal_rate: float | None
+    n_pairs: int
+    free_reversal_rate: float | None
+    n_free_pairs: int
+    free_low: float | None
+    free_high: float | None
+    vs_random: str | None
+    undone_within_5: float | None
+    churn: float | None
+    undone_cost: float | None
+    n_slots: int
+    n_judged: int
+    n_thrashing: int
+    slots: list[SlotReport]
+    """Worst first."""
+    environments: list[EnvReport]
+    ranks: list[RankReport]
+    usage: Usage
+    effects: list[Effect]
+    warm_up: str = WARM_UP
+    bias: str = BIAS
+    why: Why
+    evidence: list[dict[str, Any]]
+    """Latest reversals of the worst slots, as rows of op_pairs."""
+    legend: str = LEGEND
+    notes: list[str]
+    """What the reader must know of the data: bad lines, gaps, a run that goes on."""
