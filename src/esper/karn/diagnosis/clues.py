@@ -187,10 +187,10 @@ def effect(
     elif loss_low is None or loss_high is None:
         text = f"{name}: loss advantage {_number(loss[0])} over only {n} ops, too few for an interval"
     else:
-        word = "helped" if loss_high < 0 else "hurt" if loss_low > 0 else "made no clear difference"
+        word = "lower" if loss_high < 0 else "higher" if loss_low > 0 else "no clearly different"
         text = (
-            f"{name} {word}: loss {_number(loss[0])} [{loss_low:+.4f}, {loss_high:+.4f}] beyond NOOP, "
-            f"accuracy {_number(accuracy[0])} (n = {n})"
+            f"{name} went with {word} loss than NOOP: {_number(loss[0])} "
+            f"[{loss_low:+.4f}, {loss_high:+.4f}], accuracy {_number(accuracy[0])} (n = {n})"
         )
     return Effect(
         op_name=op_name,

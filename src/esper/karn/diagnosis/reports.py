@@ -11,8 +11,8 @@ from esper.karn.diagnosis.slots import SlotVerdict
 from esper.leyline.thresholds import BASELINE_WARM_VERDICT, LEGEND, USAGE_GATE
 
 BIAS = (
-    "The NOOP baseline is biased: NOOPs are chosen near an optimum, where changes are small, so GROW and "
-    "SHRINK look stronger, for better or worse, than they are; only randomised ops would tell."
+    "Observed, not caused: the NOOP baseline is biased, since NOOPs are not chosen where ops are (near an "
+    "optimum changes are small, early in an episode large); only randomised ops would tell."
 )
 WARM_UP = (
     f"Only ops whose baseline rests on {BASELINE_WARM_VERDICT} NOOPs or more count: with fewer, the first "

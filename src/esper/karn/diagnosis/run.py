@@ -8,6 +8,7 @@ from typing import Any
 from esper.karn.diagnosis.clues import Effect, Why
 from esper.karn.diagnosis.reports import EnvReport, RankReport, RunVerdict, SlotReport, Usage
 from esper.karn.diagnosis.slots import SlotCounts, SlotVerdict, has_two_levels, vs_random
+from esper.karn.textout import clean
 from esper.leyline.thresholds import (
     MIN_PAIRS,
     band,
@@ -61,7 +62,7 @@ def judge_run(
         run_dir=run_dir,
         status=status,
         label=label,
-        answer=_answer(label, slots, judged, thrashing, rate, n_pairs),
+        answer=_answer(label, slots, judged, thrashing, rate, n_pairs, status),
         band=band(rate, n_pairs),
         indicator=indicator(rate, n_pairs),
         reversal_rate=rate,
@@ -100,6 +101,7 @@ def _answer(
     thrashing: Sequence[SlotReport],
     rate: float | None,
     n_pairs: int,
+    status: str,
 ) -> str:
     pooled = (
         f"The pooled reversal rate is {rate:.2f} over {n_pairs} pairs ({band(rate, n_pairs)})."
@@ -123,16 +125,15 @@ def _answer(
         )
     worst = thrashing[0]
     going = sum(slot.ended is None for slot in thrashing)
-    if going == len(thrashing):
-        state = "and have not stopped" if len(thrashing) > 1 else "and has not stopped"
-    elif going:
-        state = f"of which {going} still do"
+    if going == 0:
+        state = "all of which stopped" if len(thrashing) > 1 else "and stopped"
     else:
-        state = "but have stopped since" if len(thrashing) > 1 else "but has stopped since"
+        until = "until now" if status == "running" else "to the end"
+        state = until if going == len(thrashing) else f"{going} of them {until}"
     return (
         f"Yes: {len(thrashing)} of {_counted(len(judged), 'judged slot')} "
         f"{'thrash' if len(thrashing) > 1 else 'thrashes'}, {state}. "
-        f"Worst is env {worst.env_id} slot {worst.slot_id}{_since(worst)}: "
+        f"Worst is env {worst.env_id} slot {clean(str(worst.slot_id))}{_since(worst)}: "
         f"{100 * (worst.free_reversal_rate or 0):.0f} % of {worst.n_free_pairs} ops that could have gone "
         f"either way undid the one before (a coin flip: 50 %). {pooled}"
     )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from esper.karn.diagnosis.reports import Moment, RunVerdict, SlotReport
+from esper.karn.textout import clean
 
 CONCISE_SLOTS = 5
 """Slots that the short form lists besides the thrashing ones it counts."""
+CONCISE_ENVS = 6
+"""Environments that the short form names."""
 FULL_SLOTS = 200
 
 
@@ -24,7 +27,7 @@ def verdict_text(verdict: RunVerdict, detail: str = "concise") -> str:
     full = detail == "full"
     shown = verdict.slots[: FULL_SLOTS if full else CONCISE_SLOTS]
     lines = [
-        f"run {verdict.run_dir} ({verdict.status}): {verdict.label.upper()}",
+        f"run {clean(verdict.run_dir)} ({verdict.status}): {verdict.label.upper()}",
         verdict.answer,
         f"pooled: reversal rate {_rate(verdict.reversal_rate)} of {verdict.n_pairs} pairs, "
         f"band {verdict.band}; "
@@ -32,12 +35,12 @@ def verdict_text(verdict: RunVerdict, detail: str = "concise") -> str:
         f"of {verdict.n_free_pairs}, {verdict.vs_random or 'no'} vs a coin flip; "
         f"undone within 5 epochs {_rate(verdict.undone_within_5)}; churn {_rate(verdict.churn)}"
         + (f"; cost of undone ops {verdict.undone_cost:.3f}" if verdict.undone_cost else ""),
-        "",
         *[_slot_line(slot) for slot in shown],
     ]
     if len(shown) < len(verdict.slots):
         lines.append(f"  ... and {len(verdict.slots) - len(shown)} more slots (detail full, or slot_thrash)")
-    lines.append("")
+    if verdict.n_thrashing and not full:
+        lines.append(_where_line(verdict))
     if full:
         for env in verdict.environments:
             lines.append(
@@ -67,6 +70,17 @@ def _effect_lines(verdict: RunVerdict, *, full: bool) -> list[str]:
     return [*[f"effect: {effect.text}" for effect in verdict.effects], note]
 
 
+def _where_line(verdict: RunVerdict) -> str:
+    """In which environments slots thrash, the worst first."""
+    hit = sorted((env for env in verdict.environments if env.thrashing), key=lambda env: -env.thrashing)
+    shown = [f"env {env.env_id} {env.thrashing} of {env.judged}" for env in hit[:CONCISE_ENVS]]
+    more = f" and {len(hit) - CONCISE_ENVS} more" if len(hit) > CONCISE_ENVS else ""
+    return (
+        f"thrashing slots by environment: {', '.join(shown)}{more} "
+        f"({len(hit)} of {len(verdict.environments)} environments)"
+    )
+
+
 def _usage_line(verdict: RunVerdict) -> str:
     usage = verdict.usage
     if usage.share is None:
@@ -80,7 +94,7 @@ def _usage_line(verdict: RunVerdict) -> str:
 
 def slot_name(env_id: int | None, slot_id: str | None) -> str:
     """``env 3 r0c0``: how a slot is called in text."""
-    return f"env {'?' if env_id is None else env_id} {slot_id}"
+    return f"env {'?' if env_id is None else env_id} {clean(str(slot_id))}"
 
 
 def _slot_line(slot: SlotReport) -> str:
@@ -92,7 +106,7 @@ def _slot_line(slot: SlotReport) -> str:
     line = f"  {name}: {slot.label}; {numbers}"
     if slot.since is not None:
         line += f"; since {_moment(slot.since)}"
-        line += f", ended {_moment(slot.ended)}" if slot.ended is not None else ", goes on"
+        line += f", ended {_moment(slot.ended)}" if slot.ended is not None else ", not ended"
     elif slot.settled is not None:
         line += "; settled" if slot.settled else "; not settled"
     return line
