@@ -27,7 +27,7 @@ def write_attempt(folder, dice: random.Random, rank: int, *, resumed: bool) -> N
         first_episode, first_epoch = (dice.randrange(2), dice.randrange(8)) if resumed else (0, 0)
         said = {}
         if resumed and dice.random() < 0.5:
-            said = {"resumed_from_episode": dice.randrange(2), "resumed_from_epoch": dice.randrange(10)}
+            said = {"resumed_from_episode": first_episode, "resumed_from_epoch": first_epoch}
         if dice.random() < 0.8:
             collector.emit(TelemetryEventType.TRAINING_STARTED, TrainingStartedPayload(**said))
         for episode in range(first_episode, 3):

@@ -53,16 +53,6 @@ PAYLOADS: dict[TelemetryEventType, type[Payload]] = {
 ``data.kind`` is ``last_action``; its other kinds are kept as plain dicts."""
 
 
-REPLAYED_WITH_DECISION = (
-    TelemetryEventType.SEED_INTERNAL_LEVEL_CHANGED,
-    TelemetryEventType.INTERNAL_OP_METRICS,
-    TelemetryEventType.COUNTERFACTUAL_DELTA,
-    TelemetryEventType.SEED_GERMINATED,
-)
-"""What comes of a decision: where a resumed training decides an epoch again, the first attempt's events
-of these types in that epoch count no more, even if it decides otherwise."""
-
-
 class TelemetryEvent(Struct, frozen=True, kw_only=True):
     """One line of a telemetry file, in the file's key order.
 

@@ -10,7 +10,7 @@ from esper.karn.diagnosis import SlotCounts, SlotVerdict, judge_slots
 from esper.karn.sanctum.env_log import EnvLog, SlotEvent
 from esper.karn.sanctum.state import LevelChange, SlotInternalState, SlotKey
 from esper.leyline.events import TelemetryEvent
-from esper.leyline.payloads import DecisionPayload, SeedFossilizedPayload, SeedPrunedPayload
+from esper.leyline.payloads import SeedFossilizedPayload, SeedPrunedPayload
 from esper.leyline.thresholds import STABLE_EPOCHS
 
 CHANGES_KEPT = 200
@@ -91,16 +91,6 @@ class InternalLevelAggregator:
     def handle_episode_outcome(self, event: TelemetryEvent) -> None:
         """The environment's next events belong to a new episode."""
         self._env(event).episode_ended()
-
-    def handle_decision(self, event: TelemetryEvent) -> None:
-        """A resumed training may decide an epoch again, and otherwise."""
-        if isinstance(event.data, DecisionPayload):
-            self._env(event).decided(event.data.episode_idx, event.epoch)
-
-    @property
-    def resumed(self) -> bool:
-        """Whether any rank's file was opened to write for the second time or more."""
-        return bool(self._attempts) and max(self._attempts.values()) > 1
 
     def begin_attempt(self, rank: int, attempt: int) -> None:
         """A rank's file was opened anew: its training was resumed, or run again."""

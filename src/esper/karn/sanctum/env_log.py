@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from esper.karn.sanctum.slot_counts import SlotCounter
 from esper.karn.sanctum.state import SlotInternalState
-from esper.leyline.events import REPLAYED_WITH_DECISION, TelemetryEventType
+from esper.leyline.events import TelemetryEventType
 
 Position = tuple[int, int]
 """Episode, and epoch within it."""
@@ -61,10 +61,6 @@ class _Row:
     fossilized: bool = False
 
 
-def _came_of_decision(event: SlotEvent, position: Position) -> bool:
-    return event.position == position and event.kind in REPLAYED_WITH_DECISION
-
-
 class EnvLog:
     """The events of one environment's slots, folded into rows and counts as they come."""
 
@@ -76,7 +72,6 @@ class EnvLog:
         self._attempt = attempt
         self._awaits_resume_point = False
         self._resume_point: Position | None = None
-        self._decided: set[Position] = set()
         self._clock_base = 0
         self._epoch = 0
         self._episode = 0
@@ -104,16 +99,6 @@ class EnvLog:
             self.resume_at((episode_idx, epoch - 1))
         self._epoch = self._epoch + 1 if epoch is None else epoch
 
-    def decided(self, episode_idx: int | None, epoch: int | None) -> None:
-        """The policy was asked; where a resumed training asks it again, its first answer is undone."""
-        if self._attempt == 1 or episode_idx is None or epoch is None:
-            return
-        position = (episode_idx, epoch)
-        if self._awaits_resume_point:
-            self._decided.add(position)
-        elif position == self._resume_point:
-            self._withdraw(lambda earlier: _came_of_decision(earlier, position))
-
     def episode_ended(self) -> None:
         """The next event belongs to another episode, whether or not it says which."""
         self._episode_ended = True
@@ -123,7 +108,6 @@ class EnvLog:
         self._attempt = attempt
         self._awaits_resume_point = True
         self._resume_point = None
-        self._decided.clear()
 
     def resume_at(self, point: Position) -> None:
         """Withdraw what earlier attempts reported after ``point``, the last epoch that was kept.
@@ -136,13 +120,8 @@ class EnvLog:
         again = {
             event.kind for event in self._events if event.attempt == self._attempt and event.position == point
         }
-        decided = point in self._decided
         self._withdraw(
-            lambda event: (
-                event.is_after(point)
-                or (event.position == point and event.kind in again)
-                or (decided and _came_of_decision(event, point))
-            )
+            lambda event: event.is_after(point) or (event.position == point and event.kind in again)
         )
 
     def states(self, stable_epochs: int) -> Iterator[tuple[str, SlotInternalState]]:

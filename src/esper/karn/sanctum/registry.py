@@ -60,17 +60,13 @@ class AggregatorRegistry:
             TelemetryEventType.SEED_FOSSILIZED: levels.handle_seed_fossilized,
             TelemetryEventType.EPOCH_COMPLETED: levels.handle_epoch_completed,
             TelemetryEventType.EPISODE_OUTCOME: levels.handle_episode_outcome,
-            TelemetryEventType.ANALYTICS_SNAPSHOT: levels.handle_decision,
             TelemetryEventType.TRAINING_STARTED: self._handle_training_started,
             TelemetryEventType.TRAINING_FINISHED: training.handle_training_finished,
             TelemetryEventType.EVENTS_DROPPED: training.handle_events_dropped,
         }
 
     def handles(self, event_type: str) -> bool:
-        """Whether any aggregator wants events of this type now; others need not be decoded."""
-        if event_type == TelemetryEventType.ANALYTICS_SNAPSHOT:
-            # Decisions are many, and matter only where a resumed training may decide anew.
-            return self.internal_level_aggregator.resumed
+        """Whether any aggregator wants events of this type; others need not be decoded."""
         return event_type in self._handlers
 
     def process(self, event: TelemetryEvent) -> None:

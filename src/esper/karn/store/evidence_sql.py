@@ -135,7 +135,7 @@ UNDONE_COST = """
         GROUP BY env_id, slot_id, episode_idx, epoch, op
     )
 
-    SELECT undone.env_id, undone.slot_id, sum(costs.cost) AS cost
+    SELECT undone.env_id, undone.slot_id, fsum(costs.cost) AS cost
     FROM undone
     JOIN costs USING (env_id, slot_id, episode_idx, epoch, op)
     GROUP BY undone.env_id, undone.slot_id"""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import duckdb
 
 from esper.karn.store.tables import TABLES
-from esper.leyline.events import REPLAYED_WITH_DECISION
 
 _PLACED = [table for table in TABLES if {"env_id", "episode_idx"} <= {name for name, _ in table.columns}]
 
@@ -15,12 +14,18 @@ _SAID = """
     FROM ev.training_started
     WHERE filename = $1 AND attempt > 1 AND resumed_from_epoch IS NOT NULL"""
 
+# An epoch that the attempt completed was trained anew, so that its checkpoint held the one before; an episode
+# that it only had to end was trained whole before.
 _SHOWN = """
     INSERT INTO tail.resume_points
-    SELECT $1, attempt, env_id, place.episode_idx, place.epoch - 1, NULL
+    SELECT $1, attempt, env_id, place.episode_idx, place.epoch, NULL
     FROM (
         SELECT attempt, env_id, min({'episode_idx': episode_idx, 'epoch': epoch}) AS place
-        FROM ev.epoch_completed
+        FROM (
+            SELECT filename, attempt, env_id, episode_idx, epoch - 1 AS epoch FROM ev.epoch_completed
+            UNION ALL
+            SELECT filename, attempt, env_id, episode_idx, epoch FROM ev.episode_outcome
+        )
         WHERE filename = $1 AND attempt > 1 AND episode_idx IS NOT NULL AND epoch IS NOT NULL
         GROUP BY attempt, env_id
     ) AS started
@@ -44,12 +49,96 @@ _REPEATED = """
         AND point.epoch = event.epoch
     WHERE event.filename = $1"""
 
-# Where the policy was asked again it may have decided otherwise: what came of its first decision is undone.
-_DECIDED_AGAIN = """
+# And those of which an earlier attempt did what the policy, asked again, did not decide. A checkpoint made
+# after the decision brings the same one again: then what was done stands.
+_DECIDED_OTHERWISE = """
     INSERT INTO tail.resume_points
-    SELECT DISTINCT filename, attempt, env_id, episode_idx, epoch, unnest($2::VARCHAR[])
-    FROM tail.resume_points
-    WHERE filename = $1 AND event_type = 'ANALYTICS_SNAPSHOT'"""
+    WITH decisions AS (
+        SELECT attempt, env_id, episode_idx, epoch, data_slot_id AS slot_id, action_name
+        FROM ev.analytics_snapshot
+        WHERE filename = $1 AND kind = 'last_action'
+    ),
+
+    done AS (
+        SELECT
+            attempt,
+            env_id,
+            episode_idx,
+            epoch,
+            coalesce(slot_id, data_slot_id) AS slot_id,
+            CASE WHEN to_level > from_level THEN 'GROW_INTERNAL' ELSE 'SHRINK_INTERNAL' END AS action_name,
+            ['SEED_INTERNAL_LEVEL_CHANGED', 'INTERNAL_OP_METRICS', 'COUNTERFACTUAL_DELTA'] AS event_types
+        FROM ev.seed_internal_level_changed
+        WHERE filename = $1
+        UNION ALL
+        SELECT attempt, env_id, episode_idx, epoch, coalesce(slot_id, data_slot_id), 'GERMINATE', [event_type]
+        FROM ev.seed_germinated
+        WHERE filename = $1
+        UNION ALL
+        SELECT attempt, env_id, episode_idx, epoch, coalesce(slot_id, data_slot_id), 'PRUNE', [event_type]
+        FROM ev.seed_pruned
+        WHERE filename = $1
+        UNION ALL
+        SELECT attempt, env_id, episode_idx, epoch, coalesce(slot_id, data_slot_id), 'FOSSILIZE', [event_type]
+        FROM ev.seed_fossilized
+        WHERE filename = $1
+    ),
+
+    done_at_points AS (
+        SELECT done.*, point.attempt AS later
+        FROM done
+        JOIN tail.resume_points AS point
+            ON point.filename = $1
+            AND point.attempt > done.attempt
+            AND point.event_type IS NULL
+            AND coalesce(point.env_id = done.env_id, true)
+            AND point.episode_idx = done.episode_idx
+            AND point.epoch = done.epoch
+        WHERE NOT EXISTS (  -- an attempt between the two has replayed it already
+            SELECT 1
+            FROM tail.resume_points AS middle
+            WHERE middle.filename = $1
+                AND middle.event_type IS NULL
+                AND coalesce(middle.env_id = done.env_id, true)
+                AND middle.attempt > done.attempt
+                AND middle.attempt < point.attempt
+                AND (
+                    middle.episode_idx < done.episode_idx
+                    OR (middle.episode_idx = done.episode_idx AND middle.epoch < done.epoch)
+                )
+        )
+    ),
+
+    matched AS (
+        SELECT
+            op.*,
+            d.attempt AS decided_by,
+            coalesce(d.slot_id = op.slot_id AND d.action_name = op.action_name, false) AS the_same
+        FROM done_at_points AS op
+        LEFT JOIN decisions AS d
+            ON d.env_id IS NOT DISTINCT FROM op.env_id
+            AND d.episode_idx = op.episode_idx
+            AND d.epoch = op.epoch
+    ),
+
+    judged AS (
+        SELECT
+            later,
+            env_id,
+            episode_idx,
+            epoch,
+            any_value(event_types) AS event_types,
+            count(*) FILTER (decided_by = later) > 0 AS asked_again,
+            count(*) FILTER (decided_by = later AND the_same) > 0 AS decided_again,
+            count(*) FILTER (decided_by = attempt) > 0 AS asked,
+            count(*) FILTER (decided_by = attempt AND the_same) > 0 AS decided
+        FROM matched
+        GROUP BY attempt, slot_id, action_name, later, env_id, episode_idx, epoch
+    )
+
+    SELECT DISTINCT $1, later, env_id, episode_idx, epoch, unnest(event_types)
+    FROM judged
+    WHERE asked_again AND NOT decided_again AND (decided OR NOT asked)"""
 
 
 def note_resume_points(connection: duckdb.DuckDBPyConnection, filename: str) -> None:
@@ -63,4 +152,4 @@ def note_resume_points(connection: duckdb.DuckDBPyConnection, filename: str) -> 
     connection.execute(_SHOWN, [filename])
     for table in _PLACED:
         connection.execute(_REPEATED.format(table=table.name), [filename])
-    connection.execute(_DECIDED_AGAIN, [filename, list(REPLAYED_WITH_DECISION)])
+    connection.execute(_DECIDED_OTHERWISE, [filename])
