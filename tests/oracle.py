@@ -131,6 +131,7 @@ def share(part: float, whole: float) -> float | None:
 def windowed_metrics(events: Iterable[dict[str, Any]], window_size: int = 50) -> list[dict[str, Any]]:
     """What each level change's metrics must be: the seed's formulas over a list that is rescanned."""
     windows: dict[Key, list[tuple[int, int]]] = {}
+    episodes: dict[int, int] = {}
     found = []
     for event in events:
         kind, data = event["event_type"], event["data"]
@@ -140,6 +141,9 @@ def windowed_metrics(events: Iterable[dict[str, Any]], window_size: int = 50) ->
         elif kind == "EPISODE_OUTCOME":
             windows = {other: ops for other, ops in windows.items() if other[0] != data["env_id"]}
         elif kind == "SEED_INTERNAL_LEVEL_CHANGED":
+            if episodes.setdefault(key[0], data["episode_idx"]) != data["episode_idx"]:
+                episodes[key[0]] = data["episode_idx"]
+                windows = {other: ops for other, ops in windows.items() if other[0] != key[0]}
             window = windows.setdefault(key, [])
             window.append((1 if data["to_level"] > data["from_level"] else -1, event["epoch"]))
             del window[:-window_size]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from typer.exceptions import TyperException
 
-from esper.leyline.errors import KarnError, TelemetryUsageError
-from esper.terminal import open_store, progress, show
+from esper.leyline.errors import TelemetryUsageError
+from esper.terminal import open_store, progress, run_app, show
 
 app = typer.Typer(
     name="karn",
@@ -267,49 +265,6 @@ def train(
     show(f"run {name}\nnext: karn report {name} --telemetry-dir {where}")
 
 
-_EXTRA_OF = {
-    "duckdb": "mcp",
-    "mcp": "mcp",
-    "anyio": "mcp",
-    "textual": "sanctum",
-    "torch": "train",
-    "sklearn": "train",
-}
-
-
 def main() -> NoReturn:
     """Run the command; exit with 0, 1 after one clear line on standard error, or 2 on wrong usage."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal can't show is no reason to fail
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        code = app(prog_name="karn", standalone_mode=False)
-    except TyperException as error:
-        _fail_usage(error)
-    except KarnError as error:
-        _fail(str(error), 1)
-    except ModuleNotFoundError as error:
-        extra = _EXTRA_OF.get((error.name or "").split(".")[0])
-        if extra is None:
-            raise
-        _fail(f"this needs {error.name}: pip install 'karn-telemetry[{extra}]'", 1)
-    except BrokenPipeError:  # the reader, such as head, has enough
-        sys.stderr.close()
-        code = 0
-    except (KeyboardInterrupt, typer.Abort):
-        raise SystemExit(130) from None
-    raise SystemExit(code or 0)
-
-
-def _fail_usage(error: TyperException) -> NoReturn:
-    message = error.format_message().replace("Value error, ", "")
-    if not message:  # no command at all: the help was shown
-        raise SystemExit(error.exit_code)
-    context = getattr(error, "ctx", None)
-    where = "karn" if context is None else context.command_path
-    _fail(f"{message.rstrip('.')}; see {where} --help", error.exit_code)
-
-
-def _fail(text: str, code: int) -> NoReturn:
-    print(f"karn: {text}", file=sys.stderr)
-    raise SystemExit(code)
+    run_app(app)
