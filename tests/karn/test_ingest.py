@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from esper.karn.store import ingest
 from esper.karn.store.database import Store
 from esper.karn.store.evidence import thrash_verdict
+from esper.leyline.errors import TelemetryFileError
 from store_support import event, level_change, open_store, write_lines
 from support import write_run
 
@@ -433,6 +434,18 @@ def test_progress_ends_at_all_there_is(tmp_path, monkeypatch):
     assert len(seen) > 3
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     assert seen[-1] == (size, size)
+
+
+def test_more_than_fits_into_memory_is_told_and_leaves_no_part_of_a_file(tmp_path):
+    long = json.dumps(event("X", text="x" * 1_000_000)).encode()
+    write_lines(tmp_path / "bad" / "events.jsonl", *[long] * 40)
+    with Store(tmp_path, memory_limit="20MB") as store:
+        for _ in range(2):
+            with pytest.raises(
+                TelemetryFileError, match=r"can't load bad/events\.jsonl: .* move old runs out"
+            ):
+                store.refresh()
+            assert n_events(store) == 0
 
 
 # Any mixture.

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import msgspec
 
-from esper.karn.jsonl.lines import Problem, read_lines, snippet
+from esper.karn.jsonl.lines import Probe, Problem, read_lines, snippet
 from esper.karn.jsonl.tail import TailReader
+from esper.karn.jsonl.timestamps import parse_timestamp
 from esper.leyline.codec import FieldError, LineError, decode_event
 from esper.leyline.errors import TelemetryFileError
+from esper.leyline.events import SCHEMA
 
 
 class FileCheck(msgspec.Struct):
@@ -42,9 +44,10 @@ def validate_file(path: Path, on_progress: Callable[[int, int], None] | None = N
         found = read_lines(chunk)
         events += len(found.lines)
         problems += found.problems
-        for line, offset, number in zip(found.lines, found.offsets, found.line_numbers, strict=True):
+        for index, (line, probe) in enumerate(zip(found.lines, found.probes, strict=True)):
+            number, offset = found.line_numbers[index], found.offsets[index]
             problems += [
-                Problem("field", number, offset, reason, snippet(line)) for reason in _unreadable(line)
+                Problem(kind, number, offset, reason, snippet(line)) for kind, reason in _doubts(line, probe)
             ]
         if on_progress is not None:
             on_progress(reader.offset, reader.size)
@@ -55,9 +58,15 @@ def validate_file(path: Path, on_progress: Callable[[int, int], None] | None = N
     )
 
 
-def _unreadable(line: bytes) -> list[str]:
+def _doubts(line: bytes, probe: Probe) -> list[tuple[str, str]]:
+    """Kind and reason of everything in a good line that does not read as it was meant."""
+    if probe.schema is not None and probe.schema > SCHEMA:
+        return [("schema", f"written in format {probe.schema}, newer than {SCHEMA}: update Karn")]
+    doubts = []
+    if probe.timestamp is not None and parse_timestamp(probe.timestamp) is None:
+        doubts.append(("field", "timestamp is no ISO-8601 time and reads as null"))
     try:
         _, fields = decode_event(line)
     except (LineError, FieldError) as error:
-        return [f"data: {error}"]
-    return [f"{field} has the wrong type and reads as null" for field in fields]
+        return [*doubts, ("field", f"data: {error}")]
+    return [*doubts, *(("field", f"{field} has the wrong type and reads as null") for field in fields)]

@@ -60,8 +60,11 @@ class Ingest:
                 file.read_anew()
             if not isinstance(error, duckdb.Error):
                 raise
+            why = str(error).splitlines()[0]
+            if isinstance(error, duckdb.OutOfMemoryException):
+                why = "the folder holds more telemetry than fits into memory; move old runs out of it"
             names = ", ".join(file.filename for file in ahead[:3])
-            raise TelemetryFileError(f"can't load {names}: {str(error).splitlines()[0]}") from error
+            raise TelemetryFileError(f"can't load {names}: {why}") from error
 
     def _read_file(self, file: EventFile, batch: list[_Part], on_taken: Callable[[int], None]) -> None:
         """Put what is new in a file into the batch; a full batch into the tables."""
