@@ -18,7 +18,7 @@ def installed(tmp_path_factory) -> Path:
     """A folder that holds the unpacked wheel and nothing of the checkout."""
     folder = tmp_path_factory.mktemp("wheel")
     subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, ROOT],
+        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, ROOT],
         check=True,
         capture_output=True,
         timeout=120,
