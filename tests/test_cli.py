@@ -205,7 +205,7 @@ class TestTrain:
         ]
         done = karn(*small, "--episodes", "1")
         assert done.returncode == 0, done.stderr
-        assert "karn report r" in done.stdout
+        assert f"karn report --telemetry-dir {tmp_path} -- r" in done.stdout
         assert "--resume" in error_of(*small, "--episodes", "2")
         assert karn(*small, "--episodes", "2", "--resume").returncode == 0
         rows = karn(

@@ -68,7 +68,7 @@ def test_wrong_usage_is_one_line_and_exits_with_2(folder, arguments, says):
         (["import", "levels.csv", "--run-dir", "../up"], "is not a folder name"),
         (["validate", "telemetry"], "no file telemetry"),
         (["sanctum", "gone", "--once"], "unknown run 'gone'"),
-        (["report", "-d", "telemetry/run/events.jsonl"], "no telemetry folder"),
+        (["report", "-d", "telemetry/run/events.jsonl"], "is a file"),
     ],
 )
 def test_what_can_not_be_done_is_one_line_and_exits_with_1(folder, arguments, says):

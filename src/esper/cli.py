@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from esper.leyline.errors import TelemetryUsageError
-from esper.terminal import open_store, progress, run_app, show
+from esper.terminal import next_command, open_store, progress, run_app, show
 
 app = typer.Typer(
     name="karn",
@@ -195,7 +195,7 @@ def import_(
     done = import_levels(file, folder(telemetry_dir), check_run_dir(run_dir or file.stem))
     show(
         f"{done.rows} rows, {done.envs} environments, {done.level_changes} level changes: "
-        f"run {done.run_dir}\nnext: karn report {done.run_dir}"
+        f"run {done.run_dir}\n{next_command(done.run_dir, folder(telemetry_dir))}"
     )
 
 
@@ -262,7 +262,7 @@ def train(
     )
     where = folder(telemetry_dir)
     name = run_training(config, where, run_dir, resume=resume)
-    show(f"run {name}\nnext: karn report {name} --telemetry-dir {where}")
+    show(f"run {name}\n{next_command(name, where)}")
 
 
 def main() -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,11 @@ def show(text: str, end: str = "\n") -> None:
     sys.stdout.write(text + end)
 
 
+def next_command(run_dir: str, telemetry_dir: Path) -> str:
+    """What to type next, fit to be pasted into a shell."""
+    return f"next: karn report --telemetry-dir {shlex.quote(str(telemetry_dir))} -- {shlex.quote(run_dir)}"
+
+
 @contextmanager
 def open_store(telemetry_dir: Path | None) -> Iterator[Store]:
     """The store of an existing telemetry folder, with everything on disk taken in.
@@ -38,6 +44,8 @@ def open_store(telemetry_dir: Path | None) -> Iterator[Store]:
     from esper.karn.store.database import Store
 
     where = folder(telemetry_dir)
+    if where.exists() and not where.is_dir():
+        raise TelemetryUsageError(f"{where} is a file; a telemetry folder holds <run>/events.jsonl")
     if not where.is_dir():
         raise TelemetryUsageError(
             f"no telemetry folder {where} (looked in {where.absolute().parent}); give --telemetry-dir or set "

@@ -119,8 +119,8 @@ class TelemetryCollector:
         local = _whole("environment", local)
         if not 0 <= local < self.envs_per_rank:
             raise TelemetryUsageError(
-                f"environment {local} is not one of this rank's {self.envs_per_rank}: "
-                f"open TelemetryCollector(..., envs_per_rank={local + 1}) or more"
+                f"environment {local} is not one of this rank's {self.envs_per_rank}: they count from 0"
+                + (f"; open TelemetryCollector(..., envs_per_rank={local + 1}) or more" if local > 0 else "")
             )
         return EnvSink(self._emit, self.rank * self.envs_per_rank + local)
 

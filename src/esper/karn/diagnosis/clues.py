@@ -96,10 +96,6 @@ def reward_clue(n: int, reward: float | None, cost: float | None, spread: float 
     gross = reward + cost
     if spread is None or spread == 0:
         size = "the reward does not vary"
-    elif cost < 0.25 * spread:
-        size = (
-            f"the cost is {cost / spread:.2f} of the reward's spread of {spread:.4f}: too little to be felt"
-        )
     else:
         size = f"the cost is {cost / spread:.2f} of the reward's spread of {spread:.4f}"
     if gross > 0 and reward > 0:
@@ -190,7 +186,8 @@ def effect(
         word = "lower" if loss_high < 0 else "higher" if loss_low > 0 else "no clearly different"
         text = (
             f"{name} went with {word} loss than NOOP: {_number(loss[0])} "
-            f"[{loss_low:+.4f}, {loss_high:+.4f}], accuracy {_number(accuracy[0])} (n = {n})"
+            f"[{loss_low:+.4f}, {loss_high:+.4f}], accuracy {_number(accuracy[0])} "
+            f"(n = {n} of {n_all}, those with {BASELINE_WARM_VERDICT} NOOPs behind the baseline)"
         )
     return Effect(
         op_name=op_name,

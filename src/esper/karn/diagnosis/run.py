@@ -108,12 +108,13 @@ def _answer(
         if rate is not None
         else "There is no pair of consecutive internal ops."
     )
+    unjudged = pooled if rate is None else f"The pooled reversal rate is {rate:.2f} over {n_pairs} pairs."
     if not slots:
         return "It can't be told: the run has no internal op."
     if label == "insufficient_data":
         return (
             f"It can't be told: none of {_counted(len(slots), 'slot')} has {MIN_PAIRS} pairs of consecutive "
-            f"ops whose second could have gone either way. {pooled}"
+            f"ops whose second could have gone either way. {unjudged}"
         )
     if label == "not_thrashing":
         sweeping = sum(slot.sweeping for slot in slots)
@@ -135,7 +136,7 @@ def _answer(
         f"{'thrash' if len(thrashing) > 1 else 'thrashes'}, {state}. "
         f"Worst is env {worst.env_id} slot {clean(str(worst.slot_id))}{_since(worst)}: "
         f"{100 * (worst.free_reversal_rate or 0):.0f} % of {worst.n_free_pairs} ops that could have gone "
-        f"either way undid the one before (a coin flip: 50 %). {pooled}"
+        f"either way reversed the one before (a coin flip: 50 %). {pooled}"
     )
 
 

@@ -26,7 +26,7 @@ LABELS = {
     "caution": "reverses itself often",
     "watch": "reverses itself now and then",
     "healthy": "rarely reverses itself",
-    "unproven": "has a reversal rate above 0.7 that chance could explain",
+    "unproven": "has a reversal rate above 0.7 that is not proven",
 }
 """Every label of a slot, with what it says: "slot r0c0 " + LABELS[label]."""
 

@@ -32,9 +32,9 @@ def verdict_text(verdict: RunVerdict, detail: str = "concise") -> str:
         f"pooled: reversal rate {_rate(verdict.reversal_rate)} of {verdict.n_pairs} pairs, "
         f"band {verdict.band}; "
         f"free {_rate(verdict.free_reversal_rate)} {_interval(verdict.free_low, verdict.free_high)} "
-        f"of {verdict.n_free_pairs}, {verdict.vs_random or 'no'} vs a coin flip; "
-        f"undone within 5 epochs {_rate(verdict.undone_within_5)}; churn {_rate(verdict.churn)}"
-        + (f"; cost of undone ops {verdict.undone_cost:.3f}" if verdict.undone_cost else ""),
+        f"of {verdict.n_free_pairs}, {_against_coin(verdict.vs_random)}; "
+        f"churn {_rate(verdict.churn)}; undone within 5 epochs {_rate(verdict.undone_within_5)}"
+        + (f" at a cost of {verdict.undone_cost:.3f}" if verdict.undone_cost else ""),
         *[_slot_line(slot) for slot in shown],
     ]
     if len(shown) < len(verdict.slots):
@@ -116,6 +116,12 @@ def _moment(moment: Moment | None) -> str:
     if moment is None:
         return "unknown"
     return f"episode {moment.episode_idx} epoch {moment.epoch}"
+
+
+def _against_coin(word: str | None) -> str:
+    if word is None:
+        return "nothing to compare with a coin flip"
+    return "indistinguishable from a coin flip" if word == "indistinguishable" else f"{word} than a coin flip"
 
 
 def _rate(value: float | None) -> str:

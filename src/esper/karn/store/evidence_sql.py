@@ -151,18 +151,35 @@ REVERSING_OPS = """
             ON p.env_id IS NOT DISTINCT FROM slots.env_id
             AND p.slot_id IS NOT DISTINCT FROM slots.slot_id
         WHERE p.run_dir = $1 AND p.reversal
+        -- Of several ops of a slot in one epoch nobody can say which decision was whose.
+        QUALIFY count(*) OVER (PARTITION BY p.env_id, p.slot_id, p.episode_idx, p.epoch, p.second_op) = 1
+    ),
+
+    decided AS (
+        SELECT *, (SELECT count(DISTINCT slot_id) < 2 FROM decisions WHERE run_dir = $1) AS one_slot
+        FROM decisions
+        WHERE run_dir = $1
+        QUALIFY count(*) OVER (PARTITION BY env_id, slot_id, episode_idx, epoch, op) = 1
     ),
 
     chosen AS (
         SELECT
-            coalesce(try_cast(d.op_probs ->> ('$.' || d.op) AS DOUBLE), d.op_probability) AS probability,
+            -- legal_ops counts ops, so it is the op's own probability that compares with it: without
+            -- op_probs, the joint one over the slot's, or the joint one itself where there is one slot.
+            CASE
+                WHEN d.op_probs IS NOT NULL THEN try_cast(d.op_probs ->> ('$.' || d.op) AS DOUBLE)
+                WHEN d.slot_probs IS NOT NULL
+                    THEN d.op_probability / nullif(
+                        try_cast(json_extract_string(d.slot_probs, '$."' || d.slot_id || '"') AS DOUBLE), 0
+                    )
+                WHEN d.one_slot THEN d.op_probability
+            END AS probability,
             d.legal_ops,
             d.reward,
             d.intervention_cost
         FROM reversing AS r
-        JOIN decisions AS d
-            ON d.run_dir = $1
-            AND d.env_id = r.env_id
+        JOIN decided AS d
+            ON d.env_id = r.env_id
             AND d.slot_id = r.slot_id
             AND d.episode_idx = r.episode_idx
             AND d.epoch = r.epoch
