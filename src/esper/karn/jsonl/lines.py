@@ -10,6 +10,7 @@ import msgspec
 
 from esper.karn.jsonl.repair import NotAnEvent, repair_line
 from esper.karn.jsonl.tail import Chunk
+from esper.karn.textout import clean
 from esper.leyline.lenient import null_unreadable
 
 SNIPPET_CHARACTERS = 120
@@ -168,4 +169,4 @@ def _what_is_missing(line: bytes, error: msgspec.ValidationError) -> str:
 def snippet(line: bytes) -> str:
     """The start of a line, fit to be shown: one line, no control characters."""
     text = line[: SNIPPET_CHARACTERS * 4].decode("utf-8", "replace")[:SNIPPET_CHARACTERS]
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return clean(text)

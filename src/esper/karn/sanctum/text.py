@@ -9,6 +9,7 @@ from rich.text import Text
 
 from esper.karn.diagnosis import SlotVerdict
 from esper.karn.sanctum.state import LevelChange, RunPosition, SanctumSnapshot
+from esper.karn.textout import clean
 from esper.leyline.thresholds import (
     CAUTION_AT,
     INDICATORS,
@@ -70,7 +71,7 @@ def plain(name: str, width: int) -> str:
         width: terminal cells that it may fill; a longer one ends with an ellipsis.
     """
     # Combining characters fill no cell, so that cells alone would not bound the length.
-    start = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name[: 2 * width + 1])
+    start = clean(name[: 2 * width + 1])
     if cell_len(start) <= width and len(name) <= 2 * width:
         return start
     return set_cell_size(start, max(0, width - 1)).rstrip() + "…"
