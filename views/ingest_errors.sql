@@ -17,4 +17,4 @@ SELECT
     kind,
     reason,
     snippet
-FROM tail.problems
+FROM ev.problems

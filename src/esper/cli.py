@@ -9,7 +9,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from esper import upkeep
 from esper.leyline.errors import TelemetryUsageError
+from esper.options import AsJson, Run, TelemetryDir
 from esper.terminal import next_command, open_store, progress, run_app, show
 
 app = typer.Typer(
@@ -20,21 +22,6 @@ app = typer.Typer(
     help="Telemetry for training whose network grows and shrinks: record it, ask it, watch it.",
     epilog="Start with `karn report`: does the policy thrash, since when, where, and do GROW ops help?",
 )
-
-TelemetryDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--telemetry-dir",
-        "-d",
-        metavar="DIR",
-        help="Folder of all runs. Default: $KARN_TELEMETRY_DIR, else ./telemetry.",
-        show_default=False,
-    ),
-]
-Run = Annotated[
-    str | None, typer.Argument(metavar="[RUN]", help="The run's folder name. Default: the latest.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 class Format(StrEnum):
@@ -49,6 +36,10 @@ class FailOn(StrEnum):
     """What `karn report --fail-on` fails on."""
 
     thrash = "thrash"
+
+
+app.command()(upkeep.compact)
+app.command()(upkeep.doctor)
 
 
 @app.command()

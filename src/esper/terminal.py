@@ -33,15 +33,13 @@ def next_command(run_dir: str, telemetry_dir: Path) -> str:
     return f"next: karn report --telemetry-dir {shlex.quote(str(telemetry_dir))} -- {shlex.quote(run_dir)}"
 
 
-@contextmanager
-def open_store(telemetry_dir: Path | None) -> Iterator[Store]:
-    """The store of an existing telemetry folder, with everything on disk taken in.
+def existing_folder(telemetry_dir: Path | None) -> Path:
+    """The telemetry folder.
 
     Raises:
         TelemetryUsageError: if there is no such folder.
     """
     from esper.karn.settings import telemetry_dir as folder
-    from esper.karn.store.database import Store
 
     where = folder(telemetry_dir)
     if where.exists() and not where.is_dir():
@@ -51,6 +49,19 @@ def open_store(telemetry_dir: Path | None) -> Iterator[Store]:
             f"no telemetry folder {where} (looked in {where.absolute().parent}); give --telemetry-dir or set "
             "KARN_TELEMETRY_DIR"
         )
+    return where
+
+
+@contextmanager
+def open_store(telemetry_dir: Path | None) -> Iterator[Store]:
+    """The store of an existing telemetry folder, with everything on disk taken in.
+
+    Raises:
+        TelemetryUsageError: if there is no such folder.
+    """
+    from esper.karn.store.database import Store
+
+    where = existing_folder(telemetry_dir)
     with Store(where) as store:
         with progress("reading telemetry") as advance:
             store.refresh(advance)

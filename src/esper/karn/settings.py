@@ -22,6 +22,11 @@ def telemetry_dir(given: str | os.PathLike[str] | None = None) -> Path:
     return Path(given or os.environ.get(TELEMETRY_DIR_VARIABLE) or DEFAULT_TELEMETRY_DIR)
 
 
+def cache_dir() -> Path:
+    """Karn's folder for what can be made again: below XDG_CACHE_HOME, else ``~/.cache``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()).absolute() / "karn"
+
+
 def new_run_dir() -> str:
     """A run folder's name that no other process can come upon: UTC time and a random suffix."""
     return f"{datetime.now(UTC):%Y-%m-%d_%H%M%S}_{token_hex(4)}"

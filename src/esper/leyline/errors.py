@@ -3,9 +3,11 @@
     KarnError
     ├── TelemetryUsageError    (also a ValueError)  the caller's arguments can't be right
     ├── TelemetryFileError                          a telemetry file or folder can't be used
-    │   └── RunLockedError                          another process writes this file
+    │   ├── RunLockedError                          another process writes this file
+    │   └── SealingError                            a segment can't be written
     ├── NotFoundError          (also a LookupError) no such run, view, column, policy ...
     └── QueryError                                  the caller's SQL was refused or failed
+        ├── QueryMemoryError                        it needed more memory than it may take
         └── QueryTimeoutError                       it ran past its deadline
 
 Everything below KarnError may be shown to a user as one line; anything else is a bug in Karn.
@@ -33,12 +35,25 @@ class RunLockedError(TelemetryFileError):
     """Another process is writing this file."""
 
 
+class SealingError(TelemetryFileError):
+    """A segment can't be written; event files and answers are as they were."""
+
+
 class NotFoundError(KarnError, LookupError):
     """A name that does not exist, with the nearest ones that do."""
 
 
 class QueryError(KarnError):
     """The caller's SQL was refused or failed."""
+
+
+class QueryMemoryError(QueryError):
+    """A query needed more memory than it may take."""
+
+    def __init__(
+        self, text: str = "the query ran out of memory; filter by run_dir, aggregate, or ask for less"
+    ) -> None:
+        super().__init__(text)
 
 
 class QueryTimeoutError(QueryError):

@@ -20,7 +20,7 @@ _Int = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 _BigInt = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
-class Probe(msgspec.Struct):
+class Probe(msgspec.Struct, gc=False):
     """As much of a line as decides whether it is an event, and which reader its data needs."""
 
     event_type: str
@@ -61,6 +61,8 @@ class EventLines(msgspec.Struct):
     offsets: list[int]
     line_numbers: list[int]
     problems: list[Problem]
+    may_be_stamped: bool = True
+    """Whether some event may carry ``attempt``, as the first one of each writing process does."""
 
 
 _DIGITS = bytes.maketrans(b"123456789E", b"000000000e")
@@ -86,7 +88,8 @@ def read_lines(chunk: Chunk) -> EventLines:
     """
     raw = chunk.data.split(b"\n")
     raw.pop()  # what follows the last newline
-    offsets = list(accumulate((len(line) + 1 for line in raw), initial=chunk.offset))[:-1]
+    offsets = list(accumulate([len(line) + 1 for line in raw], initial=chunk.offset))
+    offsets.pop()
     if _is_one_object_a_line(chunk.data, len(raw)) and not _may_overflow(chunk.data):
         try:
             chunk.data.decode()  # the probe does not look into the texts that it skips
@@ -95,7 +98,8 @@ def read_lines(chunk: Chunk) -> EventLines:
             probes = []
         if len(probes) == len(raw):
             numbers = list(range(chunk.line_number, chunk.line_number + len(raw)))
-            return EventLines(lines=raw, probes=probes, offsets=offsets, line_numbers=numbers, problems=[])
+            stamped = b'"attempt"' in chunk.data
+            return EventLines(raw, probes, offsets, numbers, problems=[], may_be_stamped=stamped)
     found = EventLines(lines=[], probes=[], offsets=[], line_numbers=[], problems=[])
     for index, (line, offset) in enumerate(zip(raw, offsets, strict=True)):
         _read_line(line, offset, chunk.line_number + index, found)

@@ -73,6 +73,38 @@ class TailReader:
         except OSError:
             return None  # a network file system that stumbled is no reason to read anew
 
+    @property
+    def lines(self) -> int:
+        """Lines read so far."""
+        return self._lines
+
+    def may_have_more(self) -> bool:
+        """Whether ``read`` could find something: False where all was read and nobody has written since."""
+        try:
+            now = os.stat(self.path)
+        except OSError:
+            return True
+        self.size = now.st_size
+        return self._identity != _identity(now) or self._nothing_new != (now.st_size, now.st_mtime_ns)
+
+    def skip_to(self, offset: int, lines: int) -> None:
+        """Go on from ``offset``, as if what is before it had been read; known from elsewhere.
+
+        Args:
+            offset: start of a line.
+            lines: how many come before it.
+
+        Raises:
+            OSError: if the file can't be read.
+        """
+        with open(self.path, "rb", buffering=0) as file:
+            now = os.fstat(file.fileno())
+            mark = os.pread(file.fileno(), min(_MARK_BYTES, offset), max(0, offset - _MARK_BYTES))
+        self.offset, self.size, self._lines, self._unended = offset, now.st_size, lines, 0
+        self._mark = mark
+        self._identity = _identity(now)
+        self._nothing_new = (now.st_size, now.st_mtime_ns) if now.st_size == offset else None
+
     def _read_open(self, fd: int, max_bytes: int) -> Chunk | None:
         now = os.fstat(fd)  # of the file that is read, whatever its name means by now
         if self._identity not in (None, _identity(now)) or now.st_size < self.offset:

@@ -1,12 +1,14 @@
 """The store: the event files of a telemetry folder as tables and views, always up to date.
 
-JSONL files are the truth; nothing here is written to disk.
+JSONL files are the truth. Large parts of them are kept as segments too (``segments``); without these
+everything is only slower.
 """
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,19 +17,16 @@ from typing import Any
 
 import duckdb
 
-from esper.karn.settings import find_event_files
+from esper.karn.store.catalog import Catalog
 from esper.karn.store.eventfile import EventFile
-from esper.karn.store.guard import run_guarded
-from esper.karn.store.ingest import Ingest
+from esper.karn.store.loading import Loader, Progress, cache_root
+from esper.karn.store.relations import literal
 from esper.karn.store.rows import Rows, read_rows
 from esper.karn.store.runs import AsOf, RunInfo, is_finished, run_info
-from esper.karn.store.schema import create_schema
+from esper.karn.store.segments import segment_folders, superseded
 from esper.karn.store.sqlfile import SqlFile
-from esper.karn.store.views import create_views, shipped_views
+from esper.karn.store.views import shipped_views
 from esper.leyline.errors import NotFoundError, QueryError, unknown_name
-
-Progress = Callable[[int, int], None]
-"""Called with bytes read so far and bytes to read in all."""
 
 _RUN_FACTS = """
     SELECT run_dir, any_value(policy ORDER BY attempt DESC), any_value(task ORDER BY attempt DESC)
@@ -74,6 +73,7 @@ class Store:
         views: more views than the shipped ones, by name.
         memory_limit: of the database, as DuckDB writes it.
         threads: of the database.
+        seal: whether large parts of the event files are written as segments, beside them or in the cache.
     """
 
     def __init__(
@@ -83,59 +83,55 @@ class Store:
         views: Mapping[str, SqlFile] | None = None,
         memory_limit: str = "2GB",
         threads: int = 2,
+        seal: bool = True,
     ) -> None:
         self.telemetry_dir = telemetry_dir
         self.views = {**shipped_views(), **(views or {})}
-        self._files: dict[str, EventFile] = {}
-        self._lock = threading.Lock()
-        self._connection = duckdb.connect(
-            ":memory:",
-            config={
-                "enable_external_access": False,
-                "python_enable_replacements": False,
-                "autoload_known_extensions": False,
-                "autoinstall_known_extensions": False,
-                "allow_community_extensions": False,
-                "allow_persistent_secrets": False,
-                "temp_directory": "",
-                "memory_limit": memory_limit,
-                "threads": threads,
-            },
-        )
-        self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
-        create_schema(self._connection)
-        create_views(self._connection, self.views)
-        self._connection.execute("SET lock_configuration = true")
-        self._ingest = Ingest(self._connection)
+        self._lock = threading.RLock()
+        root = Path(os.path.abspath(telemetry_dir))
+        self._connection = _connect([root, cache_root(root)], memory_limit, threads)
+        self._catalog = Catalog(self._connection, self.views)
+        self._loader = Loader(self._connection, self._catalog, root, seal=seal)
+        self._files = self._loader.files
+        if views:
+            self._catalog.require_all()
 
     def refresh(self, on_progress: Progress | None = None) -> None:
         """Take in every whole line that is on disk now, and forget files that are gone.
 
         Args:
             on_progress: told how far it got, for a bar over a first load.
+
+        Raises:
+            TelemetryFileError: if the database can't hold them.
         """
         with self._lock:
-            found = find_event_files(self.telemetry_dir)
-            paths = {
-                f"{run_dir}/{path.name}": (path, run_dir)
-                for run_dir, files in ((_as_text(name), files) for name, files in found.items())
-                for path in files
-            }
-            for filename in self._files.keys() - paths.keys():
-                self._ingest.forget(self._files.pop(filename))
-            for filename, (path, run_dir) in paths.items():
-                if filename not in self._files:
-                    self._files[filename] = EventFile(path, run_dir)
-            total = _bytes_to_read(self._files.values()) if on_progress is not None else 0
-            done = 0
+            self._loader.refresh(on_progress)
 
-            def on_taken(taken: int) -> None:
-                nonlocal done
-                done += taken
-                if on_progress is not None:
-                    on_progress(done, max(done, total))
+    def seal_all(self) -> None:
+        """Write everything that was read into segments, and merge small ones.
 
-            self._ingest.read(self._files.values(), on_taken)
+        Raises:
+            SealingError: if that is not possible.
+        """
+        with self._lock:
+            self._loader.seal_all()
+
+    def event_files(self) -> list[EventFile]:
+        """Every event file and what is known of it; to look at, not to change."""
+        return list(self._files.values())
+
+    def unused_segments(self, file: EventFile) -> list[Path]:
+        """Folders of a file's segments that are torn, stale, or of another version of Karn."""
+        homes = self._loader.homes(file)
+        named = {path for home in homes for path in segment_folders(file.path.name, home)}
+        old = {path for home in homes for path in superseded(file.path, home, file.segments)}
+        return sorted(named - old - {segment.folder for segment in file.segments})
+
+    @property
+    def sealing_error(self) -> str | None:
+        """Why segments can't be written, if the last try failed."""
+        return self._loader.sealing_error
 
     def run_names(self) -> list[str]:
         """Every run folder that has an event file, in the order of their last events, the latest last."""
@@ -196,12 +192,18 @@ class Store:
         Raises:
             QueryError: if DuckDB refuses it.
         """
+        self._require(sql)
         with self._cursor() as cursor:
             return Snapshot(cursor).select(sql, params)
 
     @contextmanager
-    def snapshot(self) -> Iterator[Snapshot]:
-        """The tables as they are now, for an answer made of several SELECTs while others refresh."""
+    def snapshot(self, *texts: str) -> Iterator[Snapshot]:
+        """The tables as they are now, for an answer made of several SELECTs while others refresh.
+
+        Args:
+            texts: what will be selected; everything may be, if none is given.
+        """
+        self._require(" ".join(texts) or "SHOW TABLES")
         with self._cursor() as cursor:
             cursor.execute("BEGIN TRANSACTION READ ONLY")
             try:
@@ -222,8 +224,18 @@ class Store:
             QueryError: if it is refused or fails; the text says why.
             QueryTimeoutError: past the deadline.
         """
+        from esper.karn.store.guard import run_guarded
+
+        self._require(sql)
         with self._cursor() as cursor:
-            return run_guarded(cursor, sql, limit=limit, offset=offset, timeout_s=timeout_s)
+            return run_guarded(
+                cursor, sql, views=sorted(self.views), limit=limit, offset=offset, timeout_s=timeout_s
+            )
+
+    def _require(self, sql: str) -> None:
+        if not self._catalog.is_ready(sql):
+            with self._lock:
+                self._catalog.require(sql)
 
     def close(self) -> None:
         """Give the database's memory back."""
@@ -266,22 +278,41 @@ class Store:
         return infos
 
 
-def _as_text(name: str) -> str:
-    """A folder's name as the database can hold it; file systems allow bytes that are no UTF-8."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+def _connect(roots: Sequence[Path], memory_limit: str, threads: int) -> duckdb.DuckDBPyConnection:
+    """A database that can read and write segments below the roots, and no other file."""
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "python_enable_replacements": False,
+            "autoload_known_extensions": False,
+            "autoinstall_known_extensions": False,
+            "allow_community_extensions": False,
+            "allow_persistent_secrets": False,
+            "temp_directory": "",
+            "memory_limit": memory_limit,
+            "threads": threads,
+        },
+    )
+    listed = ", ".join(literal(_as_database_path(root)) for root in roots)
+    for setting in (
+        "GLOBAL TimeZone = 'UTC'",
+        # A checkpoint after each 16 MiB of rows in memory makes taking them in twice as slow.
+        "checkpoint_threshold = '1TB'",
+        "parquet_metadata_cache = true",
+        # The system's own cache of files serves as well, and is not this process's memory.
+        "enable_external_file_cache = false",
+        f"allowed_directories = [{listed}]",
+        "enable_external_access = false",
+    ):
+        connection.execute(f"SET {setting}")
+    return connection
+
+
+def _as_database_path(path: Path) -> str:
+    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _last_event(entry: tuple[str, list[EventFile]]) -> tuple[datetime, str]:
     run_dir, files = entry
     moments = [file.state.last_timestamp for file in files if file.state.last_timestamp is not None]
     return max(moments, default=datetime.min.replace(tzinfo=UTC)), run_dir
-
-
-def _bytes_to_read(files: Sequence[EventFile] | Any) -> int:
-    total = 0
-    for file in files:
-        try:
-            total += max(0, file.path.stat().st_size - file.tail.offset)
-        except OSError:
-            continue
-    return total

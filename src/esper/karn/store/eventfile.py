@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -12,27 +13,9 @@ import msgspec
 from esper.karn.jsonl.lines import EventLines, Probe
 from esper.karn.jsonl.tail import TailReader
 from esper.karn.settings import rank_of_event_file
+from esper.karn.store.filestate import FileState
+from esper.karn.store.segments import Segment
 from esper.leyline.events import SCHEMA
-
-
-class FileState(msgspec.Struct, frozen=True):
-    """What was seen in the part of a file that was read."""
-
-    events: int = 0
-    bad_lines: int = 0
-    attempt: int = 1
-    """The process that wrote the last event: 1, then one more for each resume."""
-    finished_attempt: int = 0
-    """The last attempt that said it finished; 0 for none."""
-    world_size: int | None = None
-    inode: int | None = None
-    """Of the file that was written; another number than the file's own means that this is a copy."""
-    numbered: bool = False
-    """Whether its events carry ``seq``."""
-    newest_format: int = SCHEMA
-    """The highest ``schema`` of its events, this program's own at least."""
-    first_timestamp: datetime | None = None
-    last_timestamp: datetime | None = None
 
 
 class SeenEvents(msgspec.Struct, frozen=True):
@@ -72,10 +55,33 @@ class EventFile:
         self.rank = rank_of_event_file(path.name) or 0
         self.tail = TailReader(path)
         self.state = FileState()
+        self.segments: list[Segment] = []
+        """What stands for the file's beginning, instead of rows in memory."""
+        self.tail_rows: Counter[str] = Counter()
+        """Rows in memory by table."""
+
+    @property
+    def sealed_bytes(self) -> int:
+        """Bytes at its beginning that segments stand for."""
+        return self.segments[-1].meta.end if self.segments else 0
+
+    def begin_at(self, segments: list[Segment]) -> None:
+        """Let segments stand for the beginning of a file of which no more than that was read."""
+        self.segments = segments
+        last = segments[-1].meta
+        if last.end >= self.tail.offset:
+            self.tail.skip_to(last.end, last.lines)
+            self.state = last.state
+
+    def may_have_more(self) -> bool:
+        """Whether it has changed since nothing more was found in it."""
+        return self.tail.may_have_more()
 
     def forget(self) -> None:
         """What was read counts no more; the reader has begun anew."""
         self.state = FileState()
+        self.segments = []
+        self.tail_rows.clear()
 
     def read_anew(self) -> None:
         """Begin again at the file's first byte."""
@@ -87,31 +93,32 @@ class EventFile:
         """Bytes that are not in the tables: a line being written, or a reader that is behind."""
         return max(0, self.tail.size - self.tail.offset)
 
-    def seen_after(self, events: EventLines, moments: Sequence[datetime | None]) -> SeenEvents:
+    def seen_after(self, events: EventLines, moments: Iterable[datetime]) -> SeenEvents:
         """What will have been seen once ``events``, the next chunk, are in the tables.
 
         Args:
             events: the chunk's.
-            moments: when each of them was written.
+            moments: the first and the last time at which one of them was written, as far as it is known.
         """
         state = self.state
         attempt, finished = state.attempt, state.finished_attempt
         world_size, inode, numbered = state.world_size, state.inode, state.numbered
         newest_format = state.newest_format
-        attempts: list[int] = []
-        for line, probe in zip(events.lines, events.probes, strict=True):
-            if b'"attempt"' in line and (stamp := _read_stamp(probe)) is not None:
-                attempt = max(attempt, stamp.attempt)
-                world_size, inode = stamp.world_size or world_size, stamp.inode
-            if probe.event_type == "TRAINING_FINISHED":
-                finished = attempt
-            numbered = numbered or probe.seq is not None
-            if probe.schema is not None and probe.schema > newest_format:
-                newest_format = probe.schema
-            attempts.append(attempt)
-        known = [moment for moment in moments if moment is not None]
-        first = min([*known, *filter(None, [state.first_timestamp])], default=None)
-        last = max([*known, *filter(None, [state.last_timestamp])], default=None)
+        ends = any(probe.event_type == "TRAINING_FINISHED" for probe in events.probes)
+        attempts = [attempt] * len(events.lines)
+        if events.may_be_stamped or ends:
+            for index, (line, probe) in enumerate(zip(events.lines, events.probes, strict=True)):
+                if b'"attempt"' in line and (stamp := _read_stamp(probe)) is not None:
+                    attempt = max(attempt, stamp.attempt)
+                    world_size, inode = stamp.world_size or world_size, stamp.inode
+                if probe.event_type == "TRAINING_FINISHED":
+                    finished = attempt
+                attempts[index] = attempt
+        numbered = numbered or any(probe.seq is not None for probe in events.probes)
+        if has_newer_format(events):
+            newest_format = max(newest_format, *(probe.schema or 0 for probe in events.probes))
+        known = [moment for moment in (state.first_timestamp, state.last_timestamp, *moments) if moment]
+        first, last = min(known, default=None), max(known, default=None)
         return SeenEvents(
             attempts,
             FileState(
@@ -127,6 +134,11 @@ class EventFile:
                 last_timestamp=last,
             ),
         )
+
+
+def has_newer_format(events: EventLines) -> bool:
+    """Whether some of a chunk's events were written in a format that this program does not know."""
+    return any(schema is not None and schema > SCHEMA for schema in {p.schema for p in events.probes})
 
 
 def _read_stamp(probe: Probe) -> _Stamp | None:

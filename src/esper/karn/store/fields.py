@@ -21,6 +21,8 @@ def readable_lines(
         events: a chunk's events.
         indices: which of them are of this type.
     """
+    if _all_readable(table, events, indices):
+        return [events.lines[index].decode() for index in indices], []
     lines: list[str] = []
     problems: list[Problem] = []
     decode = table.reader.decode if table.fields else None
@@ -47,6 +49,18 @@ def readable_lines(
                 ]
         lines.append(line.decode())
     return lines, problems
+
+
+def _all_readable(table: EventTable, events: EventLines, indices: list[int]) -> bool:
+    """Whether no field of these lines has a wrong type; one call for all of them."""
+    if not table.fields:
+        return True
+    probes = events.probes
+    try:
+        found = table.reader.decode_lines(b"\n".join([probes[index].data for index in indices]))
+    except msgspec.ValidationError:
+        return False
+    return not table.wide or all(_fits(fields, table.wide) for fields in found)
 
 
 def _fits(fields: Any, wide: list[str]) -> bool:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import duckdb
 import msgspec
 
 from esper.karn.store.rows import Rows, read_rows
-from esper.leyline.errors import QueryError, QueryTimeoutError, unknown_name
+from esper.leyline.errors import QueryError, QueryMemoryError, QueryTimeoutError, unknown_name
 
 MAX_SQL_CHARACTERS = 100_000
 """Longest SQL text that is taken."""
@@ -70,46 +72,87 @@ _ALL_ROWS = 2**62
 _ONE_SELECT = "only one SELECT (or DESCRIBE, SHOW) is taken, no other statement and no second one"
 
 
+HardDeadline = Callable[[float, QueryTimeoutError], None]
+"""Told a query's deadline in seconds as it begins, and the error to show if nothing else ends it."""
+
+_hard_deadline: HardDeadline | None = None
+
+
+def set_hard_deadline(arm: HardDeadline) -> None:
+    """Have ``arm`` called as each query of this process begins, by whoever can end the process.
+
+    DuckDB heeds an interrupt between two chunks of rows; one call of repeat() or range() may last longer.
+    """
+    global _hard_deadline
+    _hard_deadline = arm
+
+
 def run_guarded(
-    cursor: duckdb.DuckDBPyConnection, sql: str, *, limit: int, offset: int = 0, timeout_s: float = 10.0
+    cursor: duckdb.DuckDBPyConnection,
+    sql: str,
+    *,
+    views: Iterable[str],
+    limit: int,
+    offset: int = 0,
+    timeout_s: float = 10.0,
 ) -> Rows:
     """Run one SELECT on a fresh cursor, and roll back.
 
     Args:
         cursor: of a sealed connection; nobody else uses it.
         sql: the text.
+        views: what can be read, to offer the nearest where a name is unknown.
         limit: rows wanted; one more is fetched to know whether there are more.
         offset: rows to skip.
         timeout_s: deadline in seconds.
 
     Raises:
         QueryError: if it is refused or fails.
+        QueryMemoryError: if it needs more memory than there is for it.
         QueryTimeoutError: past the deadline.
     """
-    check_text(cursor, sql)
-    failed: duckdb.Error | None = None
-    cursor.execute("BEGIN TRANSACTION READ ONLY")
-    deadline = threading.Timer(timeout_s, cursor.interrupt)
-    deadline.daemon = True
-    deadline.start()
+    too_late = QueryTimeoutError(
+        f"the query ran past its {timeout_s:g} s; filter by run_dir, aggregate, or ask for less"
+    )
+    if _hard_deadline is not None:
+        _hard_deadline(timeout_s, too_late)
+    page = [min(limit + 1, _ALL_ROWS), min(offset, _ALL_ROWS)]
     try:
-        page = [min(limit + 1, _ALL_ROWS), min(offset, _ALL_ROWS)]
-        result = cursor.execute("SELECT * FROM query($1) LIMIT $2 OFFSET $3", [sql, *page])
-        rows = read_rows(result)
+        with _interrupted_after(cursor, timeout_s):
+            check_text(cursor, sql)
+            with _rolled_back(cursor):
+                rows = read_rows(cursor.execute("SELECT * FROM query($1) LIMIT $2 OFFSET $3", [sql, *page]))
     except duckdb.InterruptException:
-        raise QueryTimeoutError(
-            f"the query ran past its {timeout_s:g} s; filter by run_dir, aggregate, or ask for less"
-        ) from None
+        raise too_late from None
+    except (duckdb.OutOfMemoryException, MemoryError):
+        raise QueryMemoryError from None
+    except RecursionError:
+        raise QueryError("a value is nested too deep; select a part of it") from None
     except duckdb.Error as error:
-        failed = error
-    finally:
-        deadline.cancel()
-        cursor.rollback()
-    if failed is not None:
-        raise _teach(cursor, failed) from None
+        raise _teach(error, views) from None
     rows.truncated = len(rows.rows) > limit
     del rows.rows[limit:]
     return rows
+
+
+@contextmanager
+def _interrupted_after(cursor: duckdb.DuckDBPyConnection, timeout_s: float) -> Iterator[None]:
+    timer = threading.Timer(timeout_s, cursor.interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextmanager
+def _rolled_back(cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    cursor.execute("BEGIN TRANSACTION READ ONLY")
+    try:
+        yield
+    finally:
+        cursor.rollback()
 
 
 def check_text(cursor: duckdb.DuckDBPyConnection, sql: str) -> None:
@@ -137,6 +180,8 @@ def _parse(cursor: duckdb.DuckDBPyConnection, sql: str) -> Any:
         tree = msgspec.json.decode(row[0])
     except RecursionError:
         raise QueryError("the SQL is nested too deep") from None
+    except (duckdb.InterruptException, duckdb.OutOfMemoryException):
+        raise
     except duckdb.Error as error:
         raise QueryError(_one_line(str(error))) from None
     if not tree["error"]:
@@ -169,16 +214,13 @@ def _check_node(node: dict[str, Any]) -> None:
         raise QueryError(f"{name[:80]} is not available here; SHOW TABLES lists what can be read")
 
 
-def _teach(cursor: duckdb.DuckDBPyConnection, error: duckdb.Error) -> QueryError:
+def _teach(error: duckdb.Error, views: Iterable[str]) -> QueryError:
     """DuckDB's own words on one line without its echo of the text, and with what would be right."""
     message = _one_line(str(error))
     if "Expected a single SELECT" in message or "single SELECT statement" in message:
         return QueryError(_ONE_SELECT)
     if isinstance(error, duckdb.CatalogException) and (found := _NO_SUCH_TABLE.search(message)):
-        views = cursor.execute(
-            "SELECT view_name FROM duckdb_views() WHERE schema_name = 'main' AND NOT internal ORDER BY ALL"
-        ).fetchall()
-        return QueryError(str(unknown_name("view", found[1], [name for (name,) in views])))
+        return QueryError(str(unknown_name("view", found[1], views)))
     return QueryError(message)
 
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
 import duckdb
+import msgspec
 
 from esper.karn.jsonl.lines import EventLines, Probe, Problem, read_lines, snippet
-from esper.karn.store.eventfile import EventFile, FileState
-from esper.karn.store.fields import readable_lines
-from esper.karn.store.resume import note_resume_points
-from esper.karn.store.tables import ENVELOPE, TABLE_OF, TABLES, EventTable
+from esper.karn.store.catalog import Catalog
+from esper.karn.store.eventfile import EventFile, has_newer_format
+from esper.karn.store.filestate import FileState
+from esper.karn.store.insert import TypedLines
+from esper.karn.store.resume import RESUME_SQL, note_resume_points
+from esper.karn.store.sealing import region_left
+from esper.karn.store.segments import Segment
+from esper.karn.store.tables import TABLE_OF, EventTable
 from esper.karn.store.times import read_times
 from esper.leyline.errors import TelemetryFileError
 from esper.leyline.events import SCHEMA
 
-BATCH_BYTES = 8 << 20
+BATCH_BYTES = 16 << 20
 """About as much as one transaction takes in: each costs some 50 ms besides its lines, whatever it holds."""
 
 
@@ -32,16 +38,18 @@ class _Part(NamedTuple):
 class Ingest:
     """Reads event files into the tables of one connection. One thread at a time."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> None:
         self._connection = connection
-        self._insert_sql = {table.name: _insert_sql(table) for table in TABLES}
+        self._catalog = catalog
+        self.rows: Counter[str] = Counter()
+        """Rows in memory by table, over all files."""
 
-    def read(self, files: Iterable[EventFile], on_taken: Callable[[int], None]) -> None:
+    def read(self, files: Iterable[EventFile], on_taken: Callable[[int, list[EventFile]], None]) -> None:
         """Take in every whole line that the files have and the tables lack.
 
         Args:
             files: to read, each once.
-            on_taken: told the bytes of each batch that is in the tables.
+            on_taken: told the bytes and files of each batch that is in the tables.
 
         Raises:
             TelemetryFileError: if the database can't hold them; the next call begins those files anew.
@@ -53,7 +61,7 @@ class Ingest:
                 ahead = [*(part.file for part in batch), file]
                 self._read_file(file, batch, on_taken)
             if batch:
-                on_taken(self._take_in_what_goes(batch))
+                on_taken(self._take_in_what_goes(batch), [part.file for part in batch])
         except BaseException as error:  # the readers have gone on, and must not lose what the tables lack
             for file in ahead:
                 self.forget(file)
@@ -66,27 +74,83 @@ class Ingest:
             names = ", ".join(file.filename for file in ahead[:3])
             raise TelemetryFileError(f"can't load {names}: {why}") from error
 
-    def _read_file(self, file: EventFile, batch: list[_Part], on_taken: Callable[[int], None]) -> None:
+    def _read_file(
+        self, file: EventFile, batch: list[_Part], on_taken: Callable[[int, list[EventFile]], None]
+    ) -> None:
         """Put what is new in a file into the batch; a full batch into the tables."""
-        while (chunk := file.tail.read(BATCH_BYTES)) is not None:
+        while True:
+            # A chunk ends where a region does, so that whoever seals the region seals the same bytes.
+            chunk = file.tail.read(min(BATCH_BYTES, region_left(file.tail.offset)))
+            if chunk is None:
+                return
             if chunk.restarted:
                 batch[:] = [part for part in batch if part.file is not file]
                 self.forget(file)
                 continue
             full = sum(part.n_bytes for part in batch) + len(chunk.data) > BATCH_BYTES
             if batch and (full or batch[-1].file is file):
-                taken = self._take_in_what_goes(batch)
+                taken, files = self._take_in_what_goes(batch), [part.file for part in batch]
                 batch.clear()
-                on_taken(taken)
+                on_taken(taken, files)
             batch.append(_Part(file, read_lines(chunk), len(chunk.data)))
 
     def forget(self, file: EventFile) -> None:
         """Delete everything that came from a file."""
-        self._connection.begin()
-        for name in ("problems", "resume_points", *(table.name for table in TABLES)):
-            self._connection.execute(f"DELETE FROM tail.{name} WHERE filename = ?", [file.filename])
-        self._connection.commit()
+        with self._transaction():
+            self._delete(file, None)
+            self._connection.execute("DELETE FROM tail.resume_points WHERE filename = ?", [file.filename])
+            self.rows -= file.tail_rows
+            self._catalog.update(in_memory=+self.rows)
         file.forget()
+
+    def adopt(self, file: EventFile, cover: list[Segment]) -> None:
+        """Let segments stand for the beginning of a file, in place of the rows in memory.
+
+        The catalog is not told: of many files that is done once.
+
+        Raises:
+            OSError: if the file can't be read.
+        """
+        last = cover[-1].meta
+        ahead = last.end >= file.tail.offset
+        left = Counter(file.tail_rows)
+        with self._transaction():
+            for table, count in self._delete(file, None if ahead else last.end).items():
+                left[table] -= count
+            if ahead:
+                self._connection.execute("DELETE FROM tail.resume_points WHERE filename = ?", [file.filename])
+                if last.resume_points:
+                    self._connection.executemany(
+                        "INSERT INTO tail.resume_points VALUES (?, ?, ?, ?, ?, ?)",
+                        [[file.filename, *msgspec.to_builtins(point)] for point in last.resume_points],
+                    )
+        file.begin_at(cover)
+        self.rows -= file.tail_rows
+        file.tail_rows = +left
+        self.rows += file.tail_rows
+
+    def _delete(self, file: EventFile, end: int | None) -> dict[str, int]:
+        """Delete a file's rows in memory, those before ``end`` or all; returns how many of each table."""
+        deleted = {}
+        for table in file.tail_rows:
+            before = "" if end is None else f" AND file_offset < {end}"
+            sql = f"DELETE FROM tail.{table} WHERE filename = ?{before}"
+            row = self._connection.execute(sql, [file.filename]).fetchone()
+            deleted[table] = row[0] if row else 0
+        return deleted
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        created = self._catalog.checkpoint()
+        self._connection.begin()
+        try:
+            yield
+            self._connection.commit()
+        except BaseException:
+            with suppress(duckdb.Error):
+                self._connection.rollback()
+            self._catalog.restore(created)
+            raise
 
     def _take_in_what_goes(self, batch: list[_Part]) -> int:
         """Take in a batch, and return its bytes."""
@@ -100,34 +164,40 @@ class Ingest:
         return sum(part.n_bytes for part in batch)
 
     def _take_in(self, batch: list[_Part]) -> None:
-        rows: dict[str | None, _Rows] = defaultdict(_Rows)
+        rows: dict[str | None, TypedLines] = defaultdict(TypedLines)
         problems: list[tuple[EventFile, Problem]] = []
         states: list[tuple[EventFile, FileState]] = []
         for file, events, _ in batch:
             moments, unreadable_times = read_times(events)
             seen = file.seen_after(events, moments)
             found = [*events.problems, *unreadable_times, *_newer_formats(file, events)]
-            by_table: dict[str | None, list[int]] = defaultdict(list)
-            for index, probe in enumerate(events.probes):
-                by_table[_table_of(probe).event_type].append(index)
-            for event_type, indices in by_table.items():
+            for event_type, indices in _by_table(events).items():
                 found += rows[event_type].add(TABLE_OF[event_type], file, events, indices, seen.attempts)
             problems += [(file, problem) for problem in found]
             states.append((file, seen.state))
-        self._connection.begin()
-        try:
+        added = {file: Counter[str]() for file, _ in states}
+        for event_type, of_type in rows.items():
+            for count, file in of_type.files:
+                added[file][TABLE_OF[event_type].name] += count
+        for file, _ in problems:
+            added[file]["problems"] += 1
+        total = sum(added.values(), Counter(self.rows))
+        resumed = [file for file, state in states if state.attempt > 1]
+        with self._transaction():
+            for name in total:
+                self._catalog.require_table(name)
             for event_type, of_type in rows.items():
-                self._connection.execute(self._insert_sql[TABLE_OF[event_type].name], of_type.parameters)
+                self._connection.execute(*of_type.insert(TABLE_OF[event_type]))
             self._insert_problems(problems)
-            for file, state in states:
-                if state.attempt > 1:
-                    note_resume_points(self._connection, file.filename)
-        except BaseException:
-            self._connection.rollback()
-            raise
-        self._connection.commit()
+            self._catalog.update(in_memory=total, has_points=True if resumed else None)
+            if resumed:
+                self._catalog.require(RESUME_SQL)
+            for file in resumed:
+                note_resume_points(self._connection, file.filename)
+        self.rows = total
         for file, state in states:
             file.state = state
+            file.tail_rows += added[file]
 
     def _insert_problems(self, problems: list[tuple[EventFile, Problem]]) -> None:
         if not problems:
@@ -172,47 +242,34 @@ class Ingest:
         return kept
 
 
-class _Rows:
-    """The lines of one event type, of several files."""
-
-    def __init__(self) -> None:
-        self._lines: list[str] = []
-        self._originals: list[str | None] = []
-        self._offsets: list[int] = []
-        self._attempts: list[int] = []
-        self._files: list[tuple[int, EventFile]] = []
-
-    def add(
-        self, table: EventTable, file: EventFile, events: EventLines, indices: list[int], attempts: list[int]
-    ) -> list[Problem]:
-        """Take up a file's lines of this type; returns the problems of their fields."""
-        lines, problems = readable_lines(table, events, indices)
-        self._lines += lines
-        # Where a field was made null, ``data`` still says what was written.
-        self._originals += [events.lines[i].decode() for i in indices] if problems else [None] * len(indices)
-        self._offsets += [events.offsets[i] for i in indices]
-        self._attempts += [attempts[i] for i in indices]
-        self._files.append((len(indices), file))
-        return problems
-
-    @property
-    def parameters(self) -> list[Any]:
-        """What ``_insert_sql`` takes."""
-        numbers = [number for number, (count, _) in enumerate(self._files, 1) for _ in range(count)]
-        filenames = [file.filename for _, file in self._files]
-        run_dirs = [file.run_dir for _, file in self._files]
-        return [self._lines, self._originals, self._offsets, self._attempts, numbers, filenames, run_dirs]
-
-
 def _table_of(probe: Probe) -> EventTable:
     """The table for an event; what a newer format means is not known, so that raw_events alone shows it."""
     newer = probe.schema is not None and probe.schema > SCHEMA
     return TABLE_OF[None] if newer else TABLE_OF.get(probe.event_type, TABLE_OF[None])
 
 
+def _by_table(events: EventLines) -> dict[str | None, list[int]]:
+    """Which of a chunk's events go into which table, by the table's event type."""
+    by_table: dict[str | None, list[int]] = defaultdict(list)
+    if has_newer_format(events):
+        for index, probe in enumerate(events.probes):
+            by_table[_table_of(probe).event_type].append(index)
+        return by_table
+    by_type: dict[str, list[int]] = defaultdict(list)
+    for index, probe in enumerate(events.probes):
+        by_type[probe.event_type].append(index)
+    for event_type, indices in by_type.items():
+        by_table[event_type if event_type in TABLE_OF else None] += indices
+    if len(by_type) > len(by_table):
+        by_table[None].sort()
+    return by_table
+
+
 def _newer_formats(file: EventFile, events: EventLines) -> list[Problem]:
     """One warning for each newer format that a file holds, at its first event."""
     problems: list[Problem] = []
+    if not has_newer_format(events):
+        return problems
     newest = file.state.newest_format
     for index, probe in enumerate(events.probes):
         if probe.schema is None or probe.schema <= newest:
@@ -222,36 +279,3 @@ def _newer_formats(file: EventFile, events: EventLines) -> list[Problem]:
         number, offset = events.line_numbers[index], events.offsets[index]
         problems.append(Problem("schema", number, offset, reason, snippet(events.lines[index])))
     return problems
-
-
-def _insert_sql(table: EventTable) -> str:
-    """Takes lines, originals where fields were made null (else NULL), offsets, attempts, numbers of files
-    from 1, and the files' names and runs."""
-    columns = []
-    for name, _ in ENVELOPE:
-        if name == "timestamp":
-            # With an offset it is converted, without one it is taken for UTC.
-            columns.append("try_cast(t.timestamp AS TIMESTAMPTZ) AT TIME ZONE 'UTC'")
-        elif name == "data":
-            columns.append("json_extract(coalesce(original, line), '$.data')")
-        elif name in ("filename", "run_dir"):
-            columns.append(f"list_extract({'$6' if name == 'filename' else '$7'}::VARCHAR[], file_number)")
-        elif name in ("attempt", "file_offset"):
-            columns.append(name)
-        else:
-            columns.append(f't."{name}"')
-    columns += ["t.data." + ".".join(f'"{step}"' for step in field.path) for field in table.fields]
-    return f"""
-        INSERT INTO tail.{table.name}
-        SELECT {", ".join(columns)}
-        FROM (
-            SELECT *, json_transform(line, '{table.structure}') AS t
-            FROM (
-                SELECT
-                    unnest($1::VARCHAR[]) AS line,
-                    unnest($2::VARCHAR[]) AS original,
-                    unnest($3::BIGINT[]) AS file_offset,
-                    unnest($4::INTEGER[]) AS attempt,
-                    unnest($5::INTEGER[]) AS file_number
-            )
-        )"""

@@ -141,6 +141,10 @@ _DECIDED_OTHERWISE = """
     WHERE asked_again AND NOT decided_again AND (decided OR NOT asked)"""
 
 
+RESUME_SQL = " ".join([_SAID, _SHOWN, _DECIDED_OTHERWISE, *(_REPEATED.format(table=t.name) for t in _PLACED)])
+"""Everything that ``note_resume_points`` reads."""
+
+
 def note_resume_points(connection: duckdb.DuckDBPyConnection, filename: str) -> None:
     """Work out a resumed file's resume points anew.
 

@@ -96,6 +96,32 @@ def run_info(
     )
 
 
+class RankInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One event file of a run, which one process after another has written."""
+
+    rank: int
+    filename: str
+    finished: bool
+    """Whether its last process said that it finished."""
+    writer_lives: bool | None
+    """Whether some process holds it to write; None where that can't be known."""
+    last_event: datetime | None
+    age_s: float | None
+
+
+def rank_info(file: EventFile) -> RankInfo:
+    """What is known of the process that writes an event file."""
+    last = file.state.last_timestamp
+    return RankInfo(
+        rank=file.rank,
+        filename=file.filename,
+        finished=_is_done(file),
+        writer_lives=_writer_lives(file.path, file.state.inode),
+        last_event=last,
+        age_s=None if last is None else max(0.0, (datetime.now(UTC) - last).total_seconds()),
+    )
+
+
 def is_finished(files: Sequence[EventFile]) -> bool:
     """Whether every rank of the run said that it finished."""
     current = _current_files(files)

@@ -2,7 +2,7 @@
 
 A field is written ``name TYPE``, or ``name TYPE path`` where it lies deeper in ``data``. Fields that the
 envelope also has get the prefix ``data_``. Fields that only the predecessor (esper-lite) writes are here
-too, so that its files answer the same questions.
+too, so that its files answer the same questions; the longer lists of them stand in ``predecessor_tables``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from functools import cached_property
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
+
+from esper.karn.store import predecessor_tables as predecessor
 
 ENVELOPE = (
     ("event_id", "VARCHAR"),
@@ -33,16 +35,44 @@ ENVELOPE = (
 )
 """Columns that every table begins with: the line's own, then where it stood."""
 
+PROBLEMS = (
+    ("run_dir", "VARCHAR"),
+    ("filename", "VARCHAR"),
+    ("line_number", "BIGINT"),
+    ("file_offset", "BIGINT"),
+    ("kind", "VARCHAR"),
+    ("reason", "VARCHAR"),
+    ("snippet", "VARCHAR"),
+)
+"""Columns of the table of what is wrong with lines."""
+
 _Finite = Annotated[float, msgspec.Meta(ge=-1.7976931348623157e308, le=1.7976931348623157e308)]
+_Int = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+
+
+class _PhaseTimes(msgspec.Struct):
+    wall_ms: _Finite | None = None
+    python_cpu_ms: _Finite | None = None
+    python_cpu_ratio: _Finite | None = None
+
+
+_MAPS = {
+    "COUNTS": "MAP(VARCHAR, INTEGER)",
+    "PHASES": "MAP(VARCHAR, STRUCT(wall_ms DOUBLE, python_cpu_ms DOUBLE, python_cpu_ratio DOUBLE))",
+}
+"""SQL types of objects whose keys are data, by their names in the lists of fields."""
+
 _READERS: dict[str, Any] = {
     "VARCHAR": str,
     "BOOLEAN": bool,
-    "INTEGER": Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)],
+    "INTEGER": _Int,
     "BIGINT": Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)],
     "UBIGINT": Annotated[int, msgspec.Meta(ge=0)],
     "HUGEINT": Annotated[int, msgspec.Meta(ge=-(2**63))],
     "DOUBLE": _Finite,
     "JSON": Any,
+    _MAPS["COUNTS"]: dict[str, _Int | None],
+    _MAPS["PHASES"]: dict[str, _PhaseTimes | None],
 }
 
 WIDE_MAX = 2**64 - 1
@@ -62,7 +92,7 @@ class EventTable:
 
     Args:
         event_type: as in the files; ``None`` for the table of all types that have no fields here.
-        fields: comma-separated ``name TYPE [path]``.
+        fields: comma-separated ``name TYPE [path]``; TYPE is one of DuckDB's or COUNTS or PHASES.
     """
 
     def __init__(self, event_type: str | None, fields: str) -> None:
@@ -113,7 +143,7 @@ class EventTable:
 def _field(words: list[str]) -> Field:
     name, sql_type, *path = words
     column = f"data_{name}" if any(name == own for own, _ in ENVELOPE) else name
-    return Field(column, sql_type, tuple(path[0].split(".")) if path else (name,))
+    return Field(column, _MAPS.get(sql_type, sql_type), tuple(path[0].split(".")) if path else (name,))
 
 
 def _reader_type(name: str, fields: list[tuple[tuple[str, ...], str]]) -> Any:
@@ -128,15 +158,6 @@ def _reader_type(name: str, fields: list[tuple[tuple[str, ...], str]]) -> Any:
         members.append((step, _reader_type(f"{name}_{step}", inner) | None, None))
     return msgspec.defstruct(f"Reader_{name}", members, kw_only=True)
 
-
-_MORPHOLOGY = """, morphology_proposal_id VARCHAR, morphology_verdict_id VARCHAR,
-    morphology_mutation_id VARCHAR, rng_stream VARCHAR, rng_seed UBIGINT"""
-_HEADS = ["op", "slot", "blueprint", "style", "tempo", "alpha_target", "alpha_speed", "curve"]
-_HEAD_FIELDS = "".join(
-    f", head_{'alpha_curve' if head == 'curve' else head}_{what} DOUBLE head_telemetry.{head}_{what}"
-    for what in ("confidence", "entropy")
-    for head in _HEADS
-)
 
 TABLES = [
     EventTable(
@@ -182,42 +203,44 @@ TABLES = [
         "EPISODE_OUTCOME",
         """env_id INTEGER, episode_idx INTEGER, accuracy DOUBLE, loss DOUBLE, params BIGINT,
         episode_reward DOUBLE, episode_length INTEGER, outcome_type VARCHAR, germinate_count INTEGER,
-        prune_count INTEGER, fossilize_count INTEGER, grow_count INTEGER, shrink_count INTEGER""",
+        prune_count INTEGER, fossilize_count INTEGER, grow_count INTEGER, shrink_count INTEGER, """
+        + predecessor.OUTCOME_FIELDS,
     ),
     EventTable(
         "SEED_GERMINATED",
         """slot_id VARCHAR, env_id INTEGER, episode_idx INTEGER, blueprint_id VARCHAR, params INTEGER,
         internal_kind INTEGER, level INTEGER, max_level INTEGER, alpha DOUBLE, grad_ratio DOUBLE,
         has_vanishing BOOLEAN, has_exploding BOOLEAN, epochs_in_stage INTEGER,
-        blend_tempo_epochs INTEGER, alpha_curve VARCHAR"""
-        + _MORPHOLOGY,
+        blend_tempo_epochs INTEGER, alpha_curve VARCHAR, """
+        + predecessor.MORPHOLOGY_FIELDS,
     ),
     EventTable(
         "SEED_STAGE_CHANGED",
         """slot_id VARCHAR, env_id INTEGER, episode_idx INTEGER, from_stage VARCHAR, to_stage VARCHAR,
         epochs_in_stage INTEGER, accuracy_delta DOUBLE, alpha DOUBLE, grad_ratio DOUBLE,
-        has_vanishing BOOLEAN, has_exploding BOOLEAN, alpha_curve VARCHAR"""
-        + _MORPHOLOGY,
+        has_vanishing BOOLEAN, has_exploding BOOLEAN, alpha_curve VARCHAR, """
+        + predecessor.MORPHOLOGY_FIELDS,
     ),
     EventTable(
         "SEED_PRUNED",
         """slot_id VARCHAR, env_id INTEGER, episode_idx INTEGER, blueprint_id VARCHAR, reason VARCHAR,
         initiator VARCHAR, epochs_total INTEGER, improvement DOUBLE, counterfactual DOUBLE,
-        blending_delta DOUBLE, auto_pruned BOOLEAN"""
-        + _MORPHOLOGY,
+        blending_delta DOUBLE, auto_pruned BOOLEAN, """
+        + predecessor.MORPHOLOGY_FIELDS,
     ),
     EventTable(
         "SEED_FOSSILIZED",
         """slot_id VARCHAR, env_id INTEGER, episode_idx INTEGER, blueprint_id VARCHAR,
         params_added INTEGER, epochs_total INTEGER, improvement DOUBLE, counterfactual DOUBLE,
-        blending_delta DOUBLE, alpha DOUBLE"""
-        + _MORPHOLOGY,
+        blending_delta DOUBLE, alpha DOUBLE, """
+        + predecessor.MORPHOLOGY_FIELDS,
     ),
     EventTable(
         "PPO_UPDATE_COMPLETED",
         """policy_loss DOUBLE, value_loss DOUBLE, entropy DOUBLE, kl_divergence DOUBLE,
         clip_fraction DOUBLE, explained_variance DOUBLE, grad_norm DOUBLE, lr DOUBLE,
-        entropy_coef DOUBLE, batch INTEGER, inner_epoch INTEGER, episodes_completed INTEGER""",
+        entropy_coef DOUBLE, batch INTEGER, inner_epoch INTEGER, episodes_completed INTEGER, """
+        + predecessor.UPDATE_FIELDS,
     ),
     EventTable(
         "ANALYTICS_SNAPSHOT",
@@ -231,10 +254,13 @@ TABLES = [
         slot_states JSON, alternatives JSON, op_probability DOUBLE, op_probs JSON, slot_probs JSON,
         op_entropy DOUBLE, legal_ops INTEGER, reward DOUBLE, intervention_cost DOUBLE,
         ladder_present BOOLEAN, loss_before DOUBLE, accuracy_before DOUBLE, params_before BIGINT,
-        level_before INTEGER"""
-        + _HEAD_FIELDS,
+        level_before INTEGER, """
+        + ", ".join(
+            (predecessor.DECISION_HEAD_FIELDS, predecessor.REWARD_FIELDS, predecessor.SNAPSHOT_FIELDS)
+        ),
     ),
     EventTable("EVENTS_DROPPED", "count BIGINT, first_seq BIGINT, last_seq BIGINT, reason VARCHAR"),
+    *(EventTable(event_type, fields) for event_type, fields in predecessor.EVENT_TYPES.items()),
     EventTable(None, ""),
 ]
 """Every table. A test holds that each payload field of leyline has its column here."""

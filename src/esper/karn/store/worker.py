@@ -1,19 +1,18 @@
-"""Runs functions on the store of a telemetry folder, away from the caller's event loop.
+"""Runs functions on the store of a telemetry folder, in processes that can be killed.
 
-This is the one place where a front end's queries happen. Here the store lives in the server's own
-process and each call takes a thread; a process that can be killed may take the thread's place without
-a change elsewhere, as long as what is handed over can be pickled: functions of a module, plain values.
+This is the one place where a front end's queries happen; the front end itself loads no database.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
+from weakref import WeakValueDictionary
 
 import anyio
-import anyio.to_thread
+
+from esper.karn.store.processes import PROCESSES, QueryProcesses
 
 if TYPE_CHECKING:
     from esper.karn.store.database import Store
@@ -21,68 +20,58 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-THREADS = 4
-"""Calls that run at once; the others wait, so that a burst can't take all memory."""
+FOREIGN_SQL = PROCESSES - 1
+"""Queries that somebody else wrote and that run at once: one process is always left for our own tools."""
+FOREIGN_SQL_OF_CLIENT = 2
+"""Of these, the most of one client: one is always left for the others."""
 
 
 class StoreWorker:
     """Answers questions about one telemetry folder, always from what is on disk now.
 
-    The store is opened by the first call, so that a server which nobody asks anything starts without
-    loading a database.
+    Nothing is started before the first call.
 
     Args:
         telemetry_dir: folder of all runs; it may be missing, and appear later.
     """
 
     def __init__(self, telemetry_dir: Path) -> None:
-        self._telemetry_dir = telemetry_dir
-        self._store: Store | None = None
-        self._running = 0
-        self._lock = threading.Lock()
-        self._limiter = anyio.CapacityLimiter(THREADS)
+        self._processes = QueryProcesses(telemetry_dir)
+        self._foreign = anyio.CapacityLimiter(FOREIGN_SQL)
+        self._of_client: WeakValueDictionary[str, anyio.CapacityLimiter] = WeakValueDictionary()
 
     async def run(self, function: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Take in new lines of the event files, then call ``function(store, *args, **kwargs)``.
 
-        A cancelled caller returns at once; its thread ends with its query, which has a deadline.
+        A cancelled caller returns at once; the process that worked for it is killed.
 
         Args:
             function: of a module, not a closure.
             args: for it; they can be pickled, and so can what it returns or raises.
             kwargs: as args.
+
+        Raises:
+            KarnError: as the function does, or QueryError if it ended its process.
+            RuntimeError: for any other error of the function.
         """
+        return cast(T, await self._processes.call(function, args, kwargs))
 
-        def call() -> T:
-            store = self._take()
-            try:
-                store.refresh()
-                return function(store, *args, **kwargs)
-            finally:
-                self._give_back()
+    async def run_sql(
+        self, client: str, function: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As ``run``, for SQL that somebody else wrote; a client's slow queries hold up that client alone.
 
-        return await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self._limiter)
-
-    def close(self) -> None:
-        """Give the store's memory back; a later call opens it again.
-
-        A query that still runs, of a caller that was cancelled, keeps its store until it ends.
+        Args:
+            client: who asks.
+            function: as for ``run``; it gives the SQL to ``store.query``, which keeps its deadline.
+            args: as for ``run``.
+            kwargs: as for ``run``.
         """
-        with self._lock:
-            store, self._store = self._store, None
-            busy = self._running > 0
-        if store is not None and not busy:
-            store.close()
+        # The variable keeps a client's limiter alive as long as one of its calls runs or waits.
+        of_client = self._of_client.setdefault(client, anyio.CapacityLimiter(FOREIGN_SQL_OF_CLIENT))
+        async with of_client, self._foreign:
+            return await self.run(function, *args, **kwargs)
 
-    def _take(self) -> Store:
-        with self._lock:
-            if self._store is None:
-                from esper.karn.store.database import Store
-
-                self._store = Store(self._telemetry_dir)
-            self._running += 1
-            return self._store
-
-    def _give_back(self) -> None:
-        with self._lock:
-            self._running -= 1
+    async def close(self) -> None:
+        """End the processes; a later call starts them again."""
+        await self._processes.close()

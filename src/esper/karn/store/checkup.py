@@ -1,0 +1,107 @@
+"""What is wrong, or may be, with the files of a telemetry folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from esper.karn.store.database import Store
+from esper.karn.store.runs import SILENT_AFTER_S, RankInfo, RunInfo, rank_info
+
+_GAPS = """
+    SELECT run_dir, kind, sum(event_count)::BIGINT AS events, count(*) AS n, any_value(reason) AS reason
+    FROM event_gaps GROUP BY run_dir, kind ORDER BY run_dir, kind"""
+_ERRORS = """
+    SELECT run_dir, kind, count(*) AS n, any_value(reason) AS example
+    FROM ingest_errors GROUP BY run_dir, kind ORDER BY run_dir, kind"""
+
+
+class RunCheckup(msgspec.Struct, frozen=True, kw_only=True):
+    """One run: how much of it was read, and what stands out."""
+
+    run: RunInfo
+    sealed_bytes: int
+    """Of its event files, what segments stand for."""
+    segments: int
+    unused_segments: int
+    """Segments that are torn, stale or of another version; their bytes were read from the JSONL."""
+    gaps: list[dict[str, Any]]
+    """Missing and repeated sequence numbers, by kind; a reason where the writer noted one."""
+    errors: list[dict[str, Any]]
+    """Lines that were not read whole, by kind."""
+    quiet_ranks: list[RankInfo]
+    """Ranks that have not finished and write no more, or not for long."""
+
+
+def check_folder(store: Store) -> list[RunCheckup]:
+    """Every run of a folder, the latest first.
+
+    Args:
+        store: refreshed.
+    """
+    gaps = _by_run(store, _GAPS)
+    errors = _by_run(store, _ERRORS)
+    checked = []
+    for run in store.runs():
+        files = [file for file in store.event_files() if file.run_dir == run.run_dir]
+        ranks = [] if run.status == "finished" else [rank_info(file) for file in files]
+        checked.append(
+            RunCheckup(
+                run=run,
+                sealed_bytes=sum(file.sealed_bytes for file in files),
+                segments=sum(len(file.segments) for file in files),
+                unused_segments=sum(len(store.unused_segments(file)) for file in files),
+                gaps=gaps.get(run.run_dir, []),
+                errors=errors.get(run.run_dir, []),
+                quiet_ranks=[rank for rank in ranks if _is_quiet(rank)],
+            )
+        )
+    return checked
+
+
+def _is_quiet(rank: RankInfo) -> bool:
+    if rank.finished:
+        return False
+    return rank.writer_lives is False or rank.age_s is None or rank.age_s > SILENT_AFTER_S
+
+
+def _by_run(store: Store, sql: str) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in store.select(sql).dicts():
+        found.setdefault(row.pop("run_dir"), []).append(row)
+    return found
+
+
+def checkup_text(checked: list[RunCheckup], sealing_error: str | None) -> str:
+    """The checkup for people."""
+    lines = []
+    for entry in checked:
+        run = entry.run
+        lines.append(
+            f"{run.run_dir}: {run.status}, {run.events} events, {run.bytes} bytes in {run.ranks} "
+            f"file{'' if run.ranks == 1 else 's'}, {run.bad_lines} bad lines, "
+            f"{run.unread_bytes} bytes unread, {_percent(entry.sealed_bytes, run.bytes)} sealed in "
+            f"{entry.segments} segments"
+        )
+        for gap in entry.gaps:
+            what = "missing" if gap["kind"] == "gap" else "repeated"
+            reason = f", {gap['reason']}" if gap["reason"] else ""
+            lines.append(f"  {gap['events']} events {what} in {gap['n']} places{reason}: see event_gaps")
+        lines += [
+            f"  {error['n']} problems of kind {error['kind']}, such as: {error['example']}: see ingest_errors"
+            for error in entry.errors
+        ]
+        for rank in entry.quiet_ranks:
+            last = "never" if rank.last_event is None else f"{rank.last_event:%Y-%m-%d %H:%M:%S} UTC"
+            state = "its writer is gone" if rank.writer_lives is False else "silent"
+            lines.append(f"  rank {rank.rank}: not finished, {state}, last event {last}")
+        if entry.unused_segments:
+            lines.append(f"  {entry.unused_segments} segments can't be used; `karn compact` writes new ones")
+    if sealing_error:
+        lines.append(f"sealing fails: {sealing_error}")
+    return "\n".join(lines) or "no run yet: no <run>/events.jsonl in the telemetry folder"
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.0f} %" if whole else "0 %"

@@ -1,0 +1,241 @@
+"""Keeps the tables in step with a folder: finds files, uses segments, reads what is new, seals."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from esper.karn.settings import cache_dir, find_event_files
+from esper.karn.store.catalog import Catalog
+from esper.karn.store.eventfile import EventFile
+from esper.karn.store.relations import SealedFiles
+from esper.karn.store.segments import SEGMENTS, find_cover
+from esper.leyline.errors import SealingError
+
+if TYPE_CHECKING:  # most fresh processes find nothing new to read
+    from esper.karn.store.ingest import Ingest
+    from esper.karn.store.sealing import Sealer
+
+Progress = Callable[[int, int], None]
+"""Called with bytes read so far and bytes to read in all."""
+
+ROWS_IN_MEMORY = 80_000
+"""With more rows than this over all files, the largest parts are sealed until half as many are left."""
+RETRY_S = 60.0
+"""Sealing that failed, as on a full disk, is tried again after this."""
+
+_log = logging.getLogger("karn")
+
+
+class Loader:
+    """The event files of a telemetry folder and what of them is in the tables. One thread at a time.
+
+    Args:
+        connection: of the tables.
+        catalog: of the same database.
+        telemetry_dir: folder of all runs, absolute; it may be missing, and appear later.
+        seal: whether to write segments; those that are there are used in any case.
+    """
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, catalog: Catalog, telemetry_dir: Path, *, seal: bool
+    ) -> None:
+        self._connection = connection
+        self._catalog = catalog
+        self._root = telemetry_dir
+        self._cache_root = cache_root(telemetry_dir)
+        self._seal = seal
+        self._homes_seen: dict[str, tuple[int, ...]] = {}
+        """Times of the folders in which a file's segments lie, when they were last looked through."""
+        self._ingest: Ingest | None = None
+        self._sealer: Sealer | None = None
+        self._retry_at = 0.0
+        self.files: dict[str, EventFile] = {}
+        """By name relative to the telemetry folder."""
+        self.sealing_error: str | None = None
+        """Why segments can't be written, if the last try failed."""
+
+    def refresh(self, on_progress: Progress | None = None) -> None:
+        """Take in every whole line that is on disk now, and forget files that are gone.
+
+        Args:
+            on_progress: told how far it got, for a bar over a first load.
+        """
+        self._find_files()
+        self.adopt()
+        total = _bytes_to_read(self.files.values()) if on_progress is not None else 0
+        done = 0
+
+        def on_taken(taken: int, files: list[EventFile]) -> None:
+            nonlocal done
+            done += taken
+            if on_progress is not None:
+                on_progress(done, max(done, total))
+            self._seal_some(files)
+
+        if any(file.may_have_more() for file in self.files.values()):
+            self.ingest.read(self.files.values(), on_taken)
+
+    def adopt(self) -> None:
+        """Use the segments that are on disk now, wherever they changed since the last look."""
+        changed = [file for file in self.files.values() if self._look_for_segments(file)]
+        if changed:
+            self._tell_catalog()
+
+    def seal_all(self) -> None:
+        """Write everything that is in memory into segments, and merge small ones.
+
+        Raises:
+            SealingError: if that is not possible.
+        """
+        for file in self.files.values():
+            if self._can_be_sealed(file):
+                self._seal_file(file, everything=True)
+
+    @property
+    def ingest(self) -> Ingest:
+        """Reads lines; made when there are some."""
+        if self._ingest is None:
+            from esper.karn.store.ingest import Ingest
+
+            self._ingest = Ingest(self._connection, self._catalog)
+        return self._ingest
+
+    @property
+    def sealer(self) -> Sealer:
+        """Writes segments; made when there is something to write."""
+        if self._sealer is None:
+            from esper.karn.store.sealing import Sealer
+
+            self._sealer = Sealer(self._connection, self.homes)
+        return self._sealer
+
+    def _find_files(self) -> None:
+        found = find_event_files(self._root)
+        paths = {
+            f"{run_dir}/{path.name}": (path, run_dir)
+            for run_dir, files in ((_as_text(name), files) for name, files in found.items())
+            for path in files
+        }
+        gone = self.files.keys() - paths.keys()
+        for filename in gone:
+            self.ingest.forget(self.files.pop(filename))
+            self._homes_seen.pop(filename, None)
+        if gone:
+            self._tell_catalog()
+        for filename, (path, run_dir) in paths.items():
+            if filename not in self.files:
+                self.files[filename] = EventFile(path, run_dir)
+
+    def homes(self, file: EventFile) -> list[Path]:
+        """Where a file's segments may lie: beside it, or in the cache where its folder can't be written."""
+        return [file.path.parent / SEGMENTS, self._cache_root / file.path.parent.name / SEGMENTS]
+
+    def _can_be_sealed(self, file: EventFile) -> bool:
+        # A name that is no UTF-8 can't be handed to the database.
+        return _as_text(str(file.path)) == str(file.path)
+
+    def _look_for_segments(self, file: EventFile) -> bool:
+        """Use a file's segments if they are others than before; whether they are."""
+        homes = self.homes(file)
+        seen = tuple(map(_changed_at, homes))
+        if self._homes_seen.get(file.filename) == seen or not self._can_be_sealed(file):
+            return False
+        self._homes_seen[file.filename] = seen
+        cover = find_cover(file.path, homes)
+        if cover == file.segments:
+            return False
+        if not cover or cover[-1].meta.end < file.sealed_bytes:  # what they stood for is read from the JSONL
+            self.ingest.forget(file)
+            file.read_anew()
+        if cover:
+            try:
+                if file.tail_rows or cover[-1].meta.resume_points:
+                    self.ingest.adopt(file, cover)
+                else:
+                    file.begin_at(cover)
+            except OSError:  # the file has just gone; the next look will see that
+                return True
+        return True
+
+    def _tell_catalog(self) -> None:
+        roots: dict[tuple[str, str], list[str]] = {}
+        for file in self.files.values():
+            for segment in file.segments:
+                is_cached = segment.folder.is_relative_to(self._cache_root)
+                root = str(self._cache_root if is_cached else self._root)
+                for table in segment.meta.files:
+                    roots.setdefault((table, root), []).append(str(segment.file(table)))
+        sealed: dict[str, list[SealedFiles]] = {}
+        for (table, root), paths in roots.items():
+            sealed.setdefault(table, []).append(SealedFiles(root, paths))
+        self._catalog.update(
+            sealed=sealed,
+            in_memory=+self._ingest.rows if self._ingest is not None else (),
+            has_points=any(file.state.attempt > 1 for file in self.files.values()),
+        )
+
+    def _seal_some(self, files: list[EventFile]) -> None:
+        """Seal whole regions of files that have just grown, and more if memory holds too much."""
+        if not self._seal or time.monotonic() < self._retry_at:
+            return
+        from esper.karn.store.sealing import is_past_region
+
+        try:
+            for file in dict.fromkeys(files):
+                if is_past_region(file) and self._can_be_sealed(file):
+                    self._seal_file(file)
+            if self.ingest.rows.total() > ROWS_IN_MEMORY:
+                for file in sorted(self.files.values(), key=lambda f: f.tail_rows.total(), reverse=True):
+                    if self.ingest.rows.total() <= ROWS_IN_MEMORY // 2:
+                        break
+                    if file.tail_rows and self._can_be_sealed(file):
+                        self._seal_file(file)
+            self.sealing_error = None
+        except SealingError as error:
+            self._retry_at = time.monotonic() + RETRY_S
+            if self.sealing_error is None:
+                _log.warning("%s; the events stay in memory", error)
+            self.sealing_error = str(error)
+
+    def _seal_file(self, file: EventFile, *, everything: bool = False) -> None:
+        self.sealer.seal(file)
+        self.adopt()
+        while self.sealer.merge(file, everything=everything):
+            self.adopt()
+        self.sealer.clean(file)
+
+
+def cache_root(telemetry_dir: Path) -> Path:
+    """The folder for segments of runs that can't be written, one for each telemetry folder."""
+    digest = blake2b(os.fsencode(telemetry_dir), digest_size=10).hexdigest()
+    return cache_dir() / digest
+
+
+def _changed_at(folder: Path) -> int:
+    try:
+        return os.stat(folder).st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _as_text(name: str) -> str:
+    """A folder's name as the database can hold it; file systems allow bytes that are no UTF-8."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _bytes_to_read(files: Iterable[EventFile]) -> int:
+    total = 0
+    for file in files:
+        try:
+            total += max(0, file.path.stat().st_size - file.tail.offset)
+        except OSError:
+            continue
+    return total

@@ -1,0 +1,210 @@
+"""The server's side of the query processes: started ahead of need, killed with their caller, replaced.
+
+Why not ``anyio.to_process``: there a call can't be told which process serves it nor how that one ended, so
+a query that the deadline ended looks like a crash; a child runs the parent's main module before its first
+call; and nothing ends the idle ones but the end of the event loop.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+from anyio.abc import Process
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from esper.karn.store.query_process import (
+    HEADER_BYTES,
+    LAST_WORDS,
+    MAX_REPLY_BYTES,
+    MEMORY_EXIT,
+    RAISED,
+    frame,
+)
+from esper.leyline.errors import QueryError, QueryMemoryError
+
+PROCESSES = 4
+"""At most; each holds the database."""
+KEPT_IDLE = 2
+"""After a kill so many wait, loaded or loading."""
+IDLE_S = 300.0
+"""Beyond KEPT_IDLE, a process that nobody has needed for this long is ended."""
+
+_ENVIRONMENT = {"PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "PYTHONHOME"}
+"""What a query process is told of the server's environment, which may hold secrets."""
+_GONE = (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError, anyio.ClosedResourceError)
+
+
+class QueryProcess:
+    """One query process. It loads its folder from its start on; requests wait in its pipe meanwhile."""
+
+    def __init__(self, process: Process) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._process = process
+        self._requests = process.stdin
+        self._replies = BufferedByteReceiveStream(process.stdout)
+        self.idle_since = time.monotonic()
+
+    @classmethod
+    async def start(cls, telemetry_dir: Path) -> QueryProcess:
+        """Start a process over a folder; it is not waited for."""
+        path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
+        kept = {n: v for n, v in os.environ.items() if n in _ENVIRONMENT or n.startswith(("KARN_", "XDG_"))}
+        process = await anyio.open_process(
+            [
+                sys.executable,
+                "-P",
+                *(f"-W{option}" for option in sys.warnoptions),
+                "-m",
+                "esper.karn.store.query_process",
+                str(telemetry_dir.absolute()),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env={**kept, "PYTHONPATH": path},
+        )
+        return cls(process)
+
+    @property
+    def pid(self) -> int:
+        """The system's number of the process."""
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended, as far as is known."""
+        return self._process.returncode is None
+
+    async def ask(self, request: bytes) -> tuple[str, Any, bool]:
+        """Send a request; the reply's kind and value, and whether the process ends with it.
+
+        Raises:
+            QueryTimeoutError: if the query's deadline ended the process.
+            QueryError: if something else did.
+        """
+        last_words: QueryError | None = None
+        try:
+            await self._requests.send(request)
+            while True:
+                kind, value, last = await self._receive()
+                if kind != LAST_WORDS:
+                    return kind, value, last
+                last_words = value
+        except _GONE:
+            status = await self._process.wait()
+            if status == -signal.SIGALRM and last_words is not None:
+                raise last_words from None
+            raise _ended(status) from None
+
+    async def _receive(self) -> tuple[str, Any, bool]:
+        size = int.from_bytes(await self._replies.receive_exactly(HEADER_BYTES), "big")
+        assert size <= MAX_REPLY_BYTES
+        reply: tuple[str, Any, bool] = pickle.loads(await self._replies.receive_exactly(size))
+        return reply
+
+    async def end(self) -> None:
+        """Kill it, whatever it does, and forget it."""
+        if self.is_running:
+            self._process.kill()
+        await self._process.aclose()
+
+
+def _ended(status: int) -> QueryError:
+    if status in (MEMORY_EXIT, -signal.SIGKILL, -signal.SIGABRT):
+        return QueryMemoryError()
+    return QueryError(f"the query ended its process (status {status}); a new one serves the next")
+
+
+class QueryProcesses:
+    """The processes over one folder: as many as calls run at once, and one more that is loaded ahead.
+
+    Args:
+        telemetry_dir: folder of all runs; it may be missing, and appear later.
+    """
+
+    def __init__(self, telemetry_dir: Path) -> None:
+        self._telemetry_dir = telemetry_dir
+        self._limiter = anyio.CapacityLimiter(PROCESSES)
+        self._changing = anyio.Lock()
+        self._count = 0
+        self._idle: list[QueryProcess] = []
+        """Those that have answered stand at the end, the last used last; those that may still load before."""
+
+    async def call(self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Call ``function(store, *args, **kwargs)`` in a process; a cancelled caller's process is killed.
+
+        Raises:
+            KarnError: as the function does, or if the query ended its process.
+            RuntimeError: for any other error of the function; its notes hold the traceback.
+        """
+        request = frame((function, args, kwargs))
+        async with self._limiter:
+            process = await self._take()
+            try:
+                kind, value, last = await process.ask(request)
+            except BaseException:
+                with anyio.CancelScope(shield=True):
+                    await self._replace(process)
+                raise
+            with anyio.CancelScope(shield=True):
+                if last:
+                    await self._replace(process)
+                else:
+                    await self._give_back(process)
+        if kind == RAISED:
+            raise value
+        return value
+
+    async def close(self) -> None:
+        """End the processes that nobody uses; those in use end with their calls. A later call starts anew."""
+        with anyio.CancelScope(shield=True):
+            async with self._changing:
+                while self._idle:
+                    await self._end(self._idle.pop())
+
+    async def _take(self) -> QueryProcess:
+        # Shielded: a process that is being started belongs to nobody who could end it.
+        with anyio.CancelScope(shield=True):
+            async with self._changing:
+                while self._idle and not self._idle[-1].is_running:
+                    await self._end(self._idle.pop())
+                process = self._idle.pop() if self._idle else await self._start()
+                await self._keep_idle(1)
+        return process
+
+    async def _give_back(self, process: QueryProcess) -> None:
+        process.idle_since = now = time.monotonic()
+        self._idle.append(process)
+        async with self._changing:
+            while len(self._idle) > KEPT_IDLE and now - self._idle[0].idle_since > IDLE_S:
+                await self._end(self._idle.pop(0))
+
+    async def _replace(self, process: QueryProcess) -> None:
+        async with self._changing:
+            await self._end(process)
+            await self._keep_idle(KEPT_IDLE)
+
+    async def _keep_idle(self, wanted: int) -> None:
+        # They load while nobody waits, so that neither a kill nor a second caller costs a start and a load.
+        while len(self._idle) < wanted and self._count < PROCESSES:
+            self._idle.insert(0, await self._start())
+
+    async def _start(self) -> QueryProcess:
+        process = await QueryProcess.start(self._telemetry_dir)
+        self._count += 1
+        return process
+
+    async def _end(self, process: QueryProcess) -> None:
+        await process.end()
+        self._count -= 1

@@ -1,0 +1,200 @@
+"""The query process: one store of its own, under limits that the kernel keeps, serving until its server ends.
+
+Started as ``python -m esper.karn.store.query_process FOLDER``. Requests come on standard input and replies
+go to standard output, as frames: eight bytes of length, then a pickle. Nothing else can write there:
+both are moved away before anything is loaded, and what prints, prints to nowhere.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import resource
+import select
+import signal
+import sys
+import threading
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NoReturn
+
+from esper.leyline.errors import KarnError, QueryError, QueryMemoryError, QueryTimeoutError
+
+if TYPE_CHECKING:
+    from esper.karn.store.database import Store
+
+ADDRESS_SPACE_BYTES = 1_500_000_000
+"""All that the process may map. Functions such as repeat() and range() heed no limit of the database; what
+they ask for beyond this fails at once (Linux), or ends the process (elsewhere)."""
+MEMORY_LIMIT = "700MB"
+"""Of the database, well under the address space, which also holds Python and the rows on their way."""
+DATABASE_THREADS = 2
+GRACE_S = 0.5
+"""From a query's deadline, at which DuckDB is told to stop, to the end of a process that has not."""
+MAX_REPLY_BYTES = 8_000_000
+MEMORY_EXIT = 77
+"""Exit status of a process that the memory watchdog ended."""
+HEADER_BYTES = 8
+
+RETURNED, RAISED, LAST_WORDS = "returned", "raised", "last words"
+"""Kinds of a reply. LAST_WORDS come before the reply proper: the error to raise if the deadline ends all."""
+
+_WATCHDOG_PERIOD_S = 0.05
+
+
+def frame(message: Any) -> bytes:
+    """A message as it goes through a pipe."""
+    body = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+    return len(body).to_bytes(HEADER_BYTES, "big") + body
+
+
+def main() -> NoReturn:
+    """Serve until the server closes standard input."""
+    requests, replies = _take_pipes()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the server's to answer
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+    limit_memory(ADDRESS_SPACE_BYTES)
+    threading.Thread(target=_end_with_server, args=(requests.fileno(),), daemon=True).start()
+    _Service(Path(sys.argv[1]), replies).serve(requests)
+    os._exit(0)  # nothing is held that an orderly end would save
+
+
+def limit_memory(limit_bytes: int) -> None:
+    """Let this process have no more memory than this, nor leave a core file when it fails."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+    if sys.platform == "linux":
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        limit = limit_bytes if hard == resource.RLIM_INFINITY else min(limit_bytes, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    else:
+        start_memory_watchdog(limit_bytes)
+
+
+def start_memory_watchdog(limit_bytes: int) -> None:
+    """End this process soon after its resident memory has passed a limit, where the kernel has none."""
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+
+    def watch() -> None:
+        wait = threading.Event().wait
+        while resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit <= limit_bytes:
+            wait(_WATCHDOG_PERIOD_S)
+        os._exit(MEMORY_EXIT)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+class _Service:
+    """The store of a process, and how requests are answered with it."""
+
+    def __init__(self, telemetry_dir: Path, replies: IO[bytes]) -> None:
+        self._telemetry_dir = telemetry_dir
+        self._replies = replies
+        self._store: Store | None = None
+        # Made now: when memory has run out there may be none to make it with.
+        self._out_of_memory = frame((RAISED, QueryMemoryError(), True))
+
+    def serve(self, requests: IO[bytes]) -> None:
+        """Load the folder, before anybody asks, then answer until the server has gone or memory has."""
+        with suppress(Exception):  # the first request fails the same way, and has somebody to tell
+            self._fresh_store()
+        while header := requests.read(HEADER_BYTES):
+            function, args, kwargs = pickle.loads(requests.read(int.from_bytes(header, "big")))
+            reply, last = self._answer(function, args, kwargs)
+            # Before the reply: an alarm after it would end a process that the server holds to be idle.
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            self._send(reply)
+            if last:
+                return
+
+    def _fresh_store(self) -> Store:
+        if self._store is None:
+            from esper.karn.store.database import Store
+            from esper.karn.store.guard import set_hard_deadline
+
+            set_hard_deadline(self._arm)
+            self._store = Store(self._telemetry_dir, memory_limit=MEMORY_LIMIT, threads=DATABASE_THREADS)
+        self._store.refresh()
+        return self._store
+
+    def _arm(self, timeout_s: float, error: QueryTimeoutError) -> None:
+        """Have the kernel end this process if a query has not ended soon after its deadline.
+
+        The kernel needs neither DuckDB's attention nor Python's lock. The clock starts when the guard
+        begins a query, here where that is known: what is taken in before, however much, does not count.
+        """
+        self._send(frame((LAST_WORDS, error, False)))
+        signal.setitimer(signal.ITIMER_REAL, timeout_s + GRACE_S)
+
+    def _answer(self, function: Any, args: Any, kwargs: Any) -> tuple[bytes, bool]:
+        """The reply, and whether it is the last because the process is better replaced."""
+        try:
+            reply = frame((RETURNED, function(self._fresh_store(), *args, **kwargs), False))
+            if len(reply) > MAX_REPLY_BYTES:
+                raise QueryError(
+                    f"the answer has {len(reply) // 1_000_000} MB, of {MAX_REPLY_BYTES // 1_000_000} at "
+                    "most; ask for less"
+                )
+            return reply, False
+        except Exception as error:
+            if _is_out_of_memory(error):
+                return self._out_of_memory, True  # only a new process gives all of it back
+            last = not self._is_sound()
+            return frame((RAISED, _portable(error), last)), last
+
+    def _is_sound(self) -> bool:
+        """Whether the store still answers: an internal error of DuckDB closes a database for good."""
+        if self._store is None:
+            return True
+        try:
+            self._store.select("SELECT 1")
+        except Exception:
+            return False
+        return True
+
+    def _send(self, reply: bytes) -> None:
+        self._replies.write(reply)
+        self._replies.flush()
+
+
+def _take_pipes() -> tuple[IO[bytes], IO[bytes]]:
+    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nothing, stream)
+    os.close(nothing)
+    return requests, replies
+
+
+def _end_with_server(requests: int) -> None:
+    """End when the server has: while a query runs nobody reads, so that its end would go unnoticed."""
+    poll = select.poll()
+    poll.register(requests, select.POLLHUP)
+    poll.poll()
+    os._exit(0)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # DuckDB's own class is known by its name or its words, wherever the error was raised.
+    return (
+        isinstance(error, (MemoryError, QueryMemoryError))
+        or type(error).__name__ == "OutOfMemoryException"
+        or (isinstance(error, QueryError) and str(error).startswith("Out of Memory Error"))
+    )
+
+
+def _portable(error: Exception) -> Exception:
+    """The error as the server can hold it: no class of DuckDB's, which is not loaded there."""
+    if isinstance(error, KarnError):
+        return error
+    if isinstance(error, RecursionError):
+        return QueryError("a value is nested too deep; select a part of it")
+    bug = RuntimeError(f"{type(error).__name__}: {error}")
+    bug.add_note("".join(traceback.format_exception(error)))
+    return bug
+
+
+if __name__ == "__main__":
+    main()
