@@ -90,6 +90,7 @@ class Catalog:
         sealed: Mapping[str, list[relations.SealedFiles]] | None = None,
         in_memory: Iterable[str] | None = None,
         has_points: bool | None = None,
+        later: bool = False,
     ) -> None:
         """Say what the tables consist of now; relations that exist follow.
 
@@ -97,6 +98,7 @@ class Catalog:
             sealed: files of segments, by table; as before if None.
             in_memory: tables that have rows in memory; as before if None.
             has_points: whether some training was resumed; as before if None.
+            later: relations follow when they are next needed, since more is about to change.
         """
         before = (self._sealed, self._in_memory, self._has_points)
         self._sealed = dict(sealed) if sealed is not None else self._sealed
@@ -107,7 +109,8 @@ class Catalog:
         for name, statement in list(self._created.items()):
             if name in self._relations and self._relations[name]() != statement:
                 del self._created[name]
-                self._create(name)
+                if not later:
+                    self._create(name)
 
     def checkpoint(self) -> dict[str, str]:
         """What exists, for ``restore`` if the transaction that is about to begin is rolled back."""
@@ -141,8 +144,9 @@ class Catalog:
             self._connection.execute(statement)
         elif name.startswith("ev."):
             # Not by its words: the paths in it may hold any.
-            self.require_table(name[3:])
             statement = self._relations[name]()
+            if f"FROM tail.{name[3:]}" in statement:
+                self.require_table(name[3:])
             self._connection.execute(f"CREATE OR REPLACE VIEW {name} AS {statement}")
         else:
             statement = self._views[name].body if name in self._views else self._relations[name]()

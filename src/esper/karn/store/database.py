@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,33 +18,15 @@ from typing import Any
 import duckdb
 
 from esper.karn.store.catalog import Catalog
+from esper.karn.store.connection import connect
 from esper.karn.store.eventfile import EventFile
 from esper.karn.store.loading import Loader, Progress, cache_root
-from esper.karn.store.relations import literal
 from esper.karn.store.rows import Rows, read_rows
-from esper.karn.store.runs import AsOf, RunInfo, is_finished, run_info
-from esper.karn.store.segments import segment_folders, superseded
+from esper.karn.store.runs import AsOf, RunInfo, describe_runs
+from esper.karn.store.segments import is_missing_file, segment_folders, superseded
 from esper.karn.store.sqlfile import SqlFile
 from esper.karn.store.views import shipped_views
 from esper.leyline.errors import NotFoundError, QueryError, unknown_name
-
-_RUN_FACTS = """
-    SELECT run_dir, any_value(policy ORDER BY attempt DESC), any_value(task ORDER BY attempt DESC)
-    FROM ev.training_started
-    GROUP BY run_dir"""
-_MEDIAN_GAPS = """
-    WITH latest AS (
-        SELECT run_dir, epoch_us(timestamp) AS micros
-        FROM events
-        WHERE run_dir IN (SELECT unnest($1::VARCHAR[])) AND timestamp IS NOT NULL
-        QUALIFY row_number() OVER (PARTITION BY run_dir ORDER BY timestamp DESC) <= 1000
-    ),
-
-    gaps AS (
-        SELECT run_dir, micros - lag(micros) OVER (PARTITION BY run_dir ORDER BY micros) AS gap FROM latest
-    )
-
-    SELECT run_dir, median(gap) / 1e6 FROM gaps GROUP BY run_dir"""
 
 
 class Snapshot:
@@ -86,10 +68,10 @@ class Store:
         seal: bool = True,
     ) -> None:
         self.telemetry_dir = telemetry_dir
-        self.views = {**shipped_views(), **(views or {})}
+        self.views = {**shipped_views(), **views} if views else shipped_views()
         self._lock = threading.RLock()
         root = Path(os.path.abspath(telemetry_dir))
-        self._connection = _connect([root, cache_root(root)], memory_limit, threads)
+        self._connection = connect([root, cache_root(root)], memory_limit, threads)
         self._catalog = Catalog(self._connection, self.views)
         self._loader = Loader(self._connection, self._catalog, root, seal=seal)
         self._files = self._loader.files
@@ -192,9 +174,13 @@ class Store:
         Raises:
             QueryError: if DuckDB refuses it.
         """
-        self._require(sql)
-        with self._cursor() as cursor:
-            return Snapshot(cursor).select(sql, params)
+
+        def run() -> Rows:
+            self._require(sql)
+            with self._cursor() as cursor:
+                return Snapshot(cursor).select(sql, params)
+
+        return self._with_files(run)
 
     @contextmanager
     def snapshot(self, *texts: str) -> Iterator[Snapshot]:
@@ -226,11 +212,26 @@ class Store:
         """
         from esper.karn.store.guard import run_guarded
 
-        self._require(sql)
-        with self._cursor() as cursor:
-            return run_guarded(
-                cursor, sql, views=sorted(self.views), limit=limit, offset=offset, timeout_s=timeout_s
-            )
+        def run() -> Rows:
+            self._require(sql)
+            with self._cursor() as cursor:
+                return run_guarded(
+                    cursor, sql, views=sorted(self.views), limit=limit, offset=offset, timeout_s=timeout_s
+                )
+
+        return self._with_files(run)
+
+    def _with_files(self, run: Callable[[], Rows]) -> Rows:
+        """Run a query; once more if segments that it reads were deleted under it."""
+        try:
+            return run()
+        except (QueryError, duckdb.IOException) as error:
+            if not is_missing_file(str(error)):
+                raise
+        with self._lock:
+            self._loader.forget_segments_seen()
+            self._loader.refresh()
+        return run()
 
     def _require(self, sql: str) -> None:
         if not self._catalog.is_ready(sql):
@@ -267,49 +268,7 @@ class Store:
         return by_run
 
     def _describe(self, by_run: dict[str, list[EventFile]]) -> list[RunInfo]:
-        facts = {run_dir: (policy, task) for run_dir, policy, task in self.select(_RUN_FACTS).rows}
-        unfinished = [run_dir for run_dir, files in by_run.items() if not is_finished(files)]
-        gaps = dict(self.select(_MEDIAN_GAPS, [unfinished]).rows) if unfinished else {}
-        infos = []
-        for run_dir, files in by_run.items():
-            policy, task = facts.get(run_dir, (None, None))
-            gap = gaps.get(run_dir)
-            infos.append(run_info(run_dir, files, policy=policy, task=task, median_gap_s=gap))
-        return infos
-
-
-def _connect(roots: Sequence[Path], memory_limit: str, threads: int) -> duckdb.DuckDBPyConnection:
-    """A database that can read and write segments below the roots, and no other file."""
-    connection = duckdb.connect(
-        ":memory:",
-        config={
-            "python_enable_replacements": False,
-            "autoload_known_extensions": False,
-            "autoinstall_known_extensions": False,
-            "allow_community_extensions": False,
-            "allow_persistent_secrets": False,
-            "temp_directory": "",
-            "memory_limit": memory_limit,
-            "threads": threads,
-        },
-    )
-    listed = ", ".join(literal(_as_database_path(root)) for root in roots)
-    for setting in (
-        "GLOBAL TimeZone = 'UTC'",
-        # A checkpoint after each 16 MiB of rows in memory makes taking them in twice as slow.
-        "checkpoint_threshold = '1TB'",
-        "parquet_metadata_cache = true",
-        # The system's own cache of files serves as well, and is not this process's memory.
-        "enable_external_file_cache = false",
-        f"allowed_directories = [{listed}]",
-        "enable_external_access = false",
-    ):
-        connection.execute(f"SET {setting}")
-    return connection
-
-
-def _as_database_path(path: Path) -> str:
-    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return describe_runs(by_run, self.select)
 
 
 def _last_event(entry: tuple[str, list[EventFile]]) -> tuple[datetime, str]:

@@ -6,16 +6,18 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from esper.karn.jsonl.lines import EventLines, Probe
 from esper.karn.jsonl.tail import TailReader
 from esper.karn.settings import rank_of_event_file
 from esper.karn.store.filestate import FileState
 from esper.karn.store.segments import Segment
 from esper.leyline.events import SCHEMA
+
+if TYPE_CHECKING:  # where segments stand for all of a file, no line is read
+    from esper.karn.jsonl.lines import EventLines, Probe
 
 
 class SeenEvents(msgspec.Struct, frozen=True):

@@ -66,6 +66,27 @@ _WITHHELD = frozenset(
 
 _CATALOG = re.compile(r"(duckdb|pg|pragma|sqlite)_")
 """Tables of DuckDB's own catalogs, which hold settings, paths and view texts."""
+_SUFFIXES = frozenset(
+    {
+        "avro",
+        "csv",
+        "db",
+        "ddb",
+        "duckdb",
+        "gz",
+        "json",
+        "jsonl",
+        "ndjson",
+        "parquet",
+        "shp",
+        "tsv",
+        "txt",
+        "vortex",
+        "xlsx",
+        "zst",
+    }
+)
+"""Of files that DuckDB or an extension of it reads by their names alone."""
 _NO_SUCH_TABLE = re.compile(r"Table with name \"?(.+?)\"? does not exist")
 _MESSAGE_CHARACTERS = 600
 _ALL_ROWS = 2**62
@@ -206,12 +227,22 @@ def _check_node(node: dict[str, Any]) -> None:
         withheld = name.lower() not in _TABLE_FUNCTIONS and _CATALOG.match(name.lower()) is not None
         if str(node["schema_name"]).lower() == "information_schema" and name.lower() == "views":
             name, withheld = "information_schema.views", True
+        if _is_file([str(node["catalog_name"]), str(node["schema_name"]), str(node["table_name"])]):
+            raise QueryError("a file is not available here; SHOW TABLES lists what can be read")
+    elif node.get("type") == "SHOW_REF" and _is_file([str(node["table_name"])]):
+        raise QueryError("a file is not available here; SHOW TABLES lists what can be read")
     else:
         name = str(node.get("function_name", ""))
         withheld = name.lower() in _WITHHELD
         name += "()"
     if withheld:
         raise QueryError(f"{name[:80]} is not available here; SHOW TABLES lists what can be read")
+
+
+def _is_file(parts: list[str]) -> bool:
+    """Whether DuckDB would take a table's name, joined by dots, for a file's where there is no such table."""
+    *schema, name = parts
+    return any(set(part) & set("./\\*?") for part in parts) or (any(schema) and name.lower() in _SUFFIXES)
 
 
 def _teach(error: duckdb.Error, views: Iterable[str]) -> QueryError:

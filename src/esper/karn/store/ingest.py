@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from esper.karn.store.catalog import Catalog
 from esper.karn.store.eventfile import EventFile, has_newer_format
 from esper.karn.store.filestate import FileState
 from esper.karn.store.insert import TypedLines
+from esper.karn.store.relations import SealedFiles
 from esper.karn.store.resume import RESUME_SQL, note_resume_points
 from esper.karn.store.sealing import region_left
 from esper.karn.store.segments import Segment
@@ -36,11 +37,23 @@ class _Part(NamedTuple):
 
 
 class Ingest:
-    """Reads event files into the tables of one connection. One thread at a time."""
+    """Reads event files into the tables of one connection. One thread at a time.
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> None:
+    Args:
+        connection: of the tables.
+        catalog: of the same database.
+        sealed: gives the files of all segments in use, by table.
+    """
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        catalog: Catalog,
+        sealed: Callable[[], Mapping[str, list[SealedFiles]]],
+    ) -> None:
         self._connection = connection
         self._catalog = catalog
+        self._sealed = sealed
         self.rows: Counter[str] = Counter()
         """Rows in memory by table, over all files."""
 
@@ -94,13 +107,19 @@ class Ingest:
                 on_taken(taken, files)
             batch.append(_Part(file, read_lines(chunk), len(chunk.data)))
 
-    def forget(self, file: EventFile) -> None:
-        """Delete everything that came from a file."""
+    def forget(self, file: EventFile, *, later: bool = False) -> None:
+        """Delete everything that came from a file; its segments stand for nothing any more.
+
+        Args:
+            file: the file.
+            later: relations follow when they are next needed, since more is about to change.
+        """
+        file.segments = []
         with self._transaction():
             self._delete(file, None)
             self._connection.execute("DELETE FROM tail.resume_points WHERE filename = ?", [file.filename])
             self.rows -= file.tail_rows
-            self._catalog.update(in_memory=+self.rows)
+            self._catalog.update(sealed=self._sealed(), in_memory=self.rows, later=later)
         file.forget()
 
     def adopt(self, file: EventFile, cover: list[Segment]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from secrets import token_hex
 from typing import Any
 
@@ -23,6 +23,7 @@ class TypedLines:
         self._originals: list[str | None] = []
         self._offsets: list[int] = []
         self._attempts: list[int] = []
+        self._absent: frozenset[str] | None = None
         self.files: list[tuple[int, EventFile]] = []
         """How many lines came from each file, in order."""
 
@@ -30,7 +31,8 @@ class TypedLines:
         self, table: EventTable, file: EventFile, events: EventLines, indices: list[int], attempts: list[int]
     ) -> list[Problem]:
         """Take up a file's lines of this type; returns the problems of their fields."""
-        lines, problems = readable_lines(table, events, indices)
+        lines, problems, absent = readable_lines(table, events, indices)
+        self._absent = absent if self._absent is None else self._absent & absent
         if problems or self._originals:
             # Where a field was made null, ``data`` still says what was written.
             self._originals += [None] * (len(self._lines) - len(self._originals))
@@ -44,6 +46,7 @@ class TypedLines:
     def insert(self, table: EventTable) -> tuple[str, list[Any]]:
         """The statement that inserts them, and its parameters."""
         file = self.files[0][1]
+        absent = self._absent or frozenset()
         first, last = self._attempts[0], self._attempts[-1]
         if len(self.files) == 1 and first == last and not self._originals:
             where = [first, file.filename, file.run_dir]
@@ -52,12 +55,12 @@ class TypedLines:
                 f'{{"{_OFFSET}":{offset},{line.lstrip()[1:]}'
                 for offset, line in zip(self._offsets, self._lines, strict=True)
             ]
-            return _insert_sql(table.event_type, plain=True), [lines, *where]
+            return _insert_sql(table.event_type, absent, plain=True), [lines, *where]
         numbers = [number for number, (count, _) in enumerate(self.files, 1) for _ in range(count)]
         filenames = [of.filename for _, of in self.files]
         run_dirs = [of.run_dir for _, of in self.files]
         originals = self._originals or [None] * len(self._lines)
-        return _insert_sql(table.event_type, plain=False), [
+        return _insert_sql(table.event_type, absent, plain=False), [
             self._lines,
             self._offsets,
             originals,
@@ -68,15 +71,17 @@ class TypedLines:
         ]
 
 
-@cache
-def _insert_sql(event_type: str | None, *, plain: bool) -> str:
-    """Takes lines and offsets; then, plain, one attempt, file name and run for all of them.
+@lru_cache(256)
+def _insert_sql(event_type: str | None, absent: frozenset[str], *, plain: bool) -> str:
+    """The statement for lines that have no field of ``absent``.
 
-    Else originals where fields were made null (else NULL), attempts, numbers of files from 1, and the files'
-    names and runs.
+    Plain, it takes lines that carry their offsets, then one attempt, file name and run for all of them. Else
+    lines, offsets, originals where fields were made null (else NULL), attempts, numbers of files from 1, and
+    the files' names and runs.
     """
     table = TABLE_OF[event_type]
-    structure = table.structure
+    fields = [field for field in table.fields if field.path[0] not in absent]
+    structure = table.structure_of(fields)
     if plain:
         own = {
             "attempt": "$2",
@@ -100,9 +105,10 @@ def _insert_sql(event_type: str | None, *, plain: bool) -> str:
             unnest($5::INTEGER[]) AS file_number)"""
     # With an offset it is converted, without one it is taken for UTC.
     own["timestamp"] = "try_cast(t.timestamp AS TIMESTAMPTZ) AT TIME ZONE 'UTC'"
+    names = ", ".join(f'"{name}"' for name in [*dict(ENVELOPE), *(field.column for field in fields)])
     columns = [own.get(name, f't."{name}"') for name, _ in ENVELOPE]
-    columns += ["t.data." + ".".join(f'"{step}"' for step in field.path) for field in table.fields]
+    columns += ["t.data." + ".".join(f'"{step}"' for step in field.path) for field in fields]
     return f"""
-        INSERT INTO tail.{table.name}
+        INSERT INTO tail.{table.name} ({names})
         SELECT {", ".join(columns)}
         FROM (SELECT *, json_transform(line, '{structure}') AS t FROM {source})"""

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from esper.karn.settings import cache_dir, find_event_files
 from esper.karn.store.catalog import Catalog
 from esper.karn.store.eventfile import EventFile
 from esper.karn.store.relations import SealedFiles
-from esper.karn.store.segments import SEGMENTS, find_cover
+from esper.karn.store.segments import SEGMENTS, Segment, find_cover
 from esper.leyline.errors import SealingError
 
 if TYPE_CHECKING:  # most fresh processes find nothing new to read
@@ -85,9 +86,25 @@ class Loader:
 
     def adopt(self) -> None:
         """Use the segments that are on disk now, wherever they changed since the last look."""
-        changed = [file for file in self.files.values() if self._look_for_segments(file)]
-        if changed:
-            self._tell_catalog()
+        covers = {
+            file: cover for file in self.files.values() if (cover := self._changed_cover(file)) is not None
+        }
+        if not covers:
+            return
+        for file, cover in covers.items():
+            if not cover or cover[-1].meta.end < file.sealed_bytes:
+                # What they stood for is read from the JSONL.
+                self.ingest.forget(file, later=True)
+                file.read_anew()
+        for file, cover in covers.items():
+            if cover:
+                with suppress(OSError):  # the file has just gone; the next look will see that
+                    self._use(file, cover)
+        self._tell_catalog()
+
+    def forget_segments_seen(self) -> None:
+        """Look through all segments again at the next ``adopt``."""
+        self._homes_seen.clear()
 
     def seal_all(self) -> None:
         """Write everything that is in memory into segments, and merge small ones.
@@ -105,7 +122,7 @@ class Loader:
         if self._ingest is None:
             from esper.karn.store.ingest import Ingest
 
-            self._ingest = Ingest(self._connection, self._catalog)
+            self._ingest = Ingest(self._connection, self._catalog, self._sealed)
         return self._ingest
 
     @property
@@ -126,7 +143,7 @@ class Loader:
         }
         gone = self.files.keys() - paths.keys()
         for filename in gone:
-            self.ingest.forget(self.files.pop(filename))
+            self.ingest.forget(self.files.pop(filename), later=True)
             self._homes_seen.pop(filename, None)
         if gone:
             self._tell_catalog()
@@ -142,30 +159,31 @@ class Loader:
         # A name that is no UTF-8 can't be handed to the database.
         return _as_text(str(file.path)) == str(file.path)
 
-    def _look_for_segments(self, file: EventFile) -> bool:
-        """Use a file's segments if they are others than before; whether they are."""
+    def _changed_cover(self, file: EventFile) -> list[Segment] | None:
+        """A file's segments if they are others than those in use; None if not."""
         homes = self.homes(file)
         seen = tuple(map(_changed_at, homes))
         if self._homes_seen.get(file.filename) == seen or not self._can_be_sealed(file):
-            return False
+            return None
         self._homes_seen[file.filename] = seen
         cover = find_cover(file.path, homes)
-        if cover == file.segments:
-            return False
-        if not cover or cover[-1].meta.end < file.sealed_bytes:  # what they stood for is read from the JSONL
-            self.ingest.forget(file)
-            file.read_anew()
-        if cover:
-            try:
-                if file.tail_rows or cover[-1].meta.resume_points:
-                    self.ingest.adopt(file, cover)
-                else:
-                    file.begin_at(cover)
-            except OSError:  # the file has just gone; the next look will see that
-                return True
-        return True
+        return None if cover == file.segments else cover
+
+    def _use(self, file: EventFile, cover: list[Segment]) -> None:
+        if file.tail_rows or cover[-1].meta.resume_points:
+            self.ingest.adopt(file, cover)
+        else:
+            file.begin_at(cover)
 
     def _tell_catalog(self) -> None:
+        self._catalog.update(
+            sealed=self._sealed(),
+            in_memory=self._ingest.rows if self._ingest is not None else (),
+            has_points=any(file.state.attempt > 1 for file in self.files.values()),
+        )
+
+    def _sealed(self) -> dict[str, list[SealedFiles]]:
+        """The files of all segments in use, by table."""
         roots: dict[tuple[str, str], list[str]] = {}
         for file in self.files.values():
             for segment in file.segments:
@@ -176,11 +194,7 @@ class Loader:
         sealed: dict[str, list[SealedFiles]] = {}
         for (table, root), paths in roots.items():
             sealed.setdefault(table, []).append(SealedFiles(root, paths))
-        self._catalog.update(
-            sealed=sealed,
-            in_memory=+self._ingest.rows if self._ingest is not None else (),
-            has_points=any(file.state.attempt > 1 for file in self.files.values()),
-        )
+        return sealed
 
     def _seal_some(self, files: list[EventFile]) -> None:
         """Seal whole regions of files that have just grown, and more if memory holds too much."""

@@ -72,7 +72,8 @@ class QueryProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd="/",
-            env={**kept, "PYTHONPATH": path},
+            # Each thread's own arena would take its part of the address space without being used.
+            env={**kept, "PYTHONPATH": path, "MALLOC_ARENA_MAX": "2"},
         )
         return cls(process)
 
@@ -191,8 +192,8 @@ class QueryProcesses:
                 await self._end(self._idle.pop(0))
 
     async def _replace(self, process: QueryProcess) -> None:
+        await self._end(process)  # outside of the lock: the others need not wait for its memory to be freed
         async with self._changing:
-            await self._end(process)
             await self._keep_idle(KEPT_IDLE)
 
     async def _keep_idle(self, wanted: int) -> None:

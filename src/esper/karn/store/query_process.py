@@ -33,6 +33,9 @@ DATABASE_THREADS = 2
 GRACE_S = 0.5
 """From a query's deadline, at which DuckDB is told to stop, to the end of a process that has not."""
 MAX_REPLY_BYTES = 8_000_000
+MAX_GROWTH_BYTES = 250_000_000
+"""Address space that queries may leave behind them; a process with more is replaced, as the next query would
+find too little of it (allocators keep what was freed)."""
 MEMORY_EXIT = 77
 """Exit status of a process that the memory watchdog ended."""
 HEADER_BYTES = 8
@@ -93,6 +96,7 @@ class _Service:
         self._telemetry_dir = telemetry_dir
         self._replies = replies
         self._store: Store | None = None
+        self._loaded_bytes = 0
         # Made now: when memory has run out there may be none to make it with.
         self._out_of_memory = frame((RAISED, QueryMemoryError(), True))
 
@@ -101,8 +105,7 @@ class _Service:
         with suppress(Exception):  # the first request fails the same way, and has somebody to tell
             self._fresh_store()
         while header := requests.read(HEADER_BYTES):
-            function, args, kwargs = pickle.loads(requests.read(int.from_bytes(header, "big")))
-            reply, last = self._answer(function, args, kwargs)
+            reply, last = self._answer(requests.read(int.from_bytes(header, "big")))
             # Before the reply: an alarm after it would end a process that the server holds to be idle.
             signal.setitimer(signal.ITIMER_REAL, 0)
             self._send(reply)
@@ -117,6 +120,7 @@ class _Service:
             set_hard_deadline(self._arm)
             self._store = Store(self._telemetry_dir, memory_limit=MEMORY_LIMIT, threads=DATABASE_THREADS)
         self._store.refresh()
+        self._loaded_bytes = self._loaded_bytes or _address_space_bytes()
         return self._store
 
     def _arm(self, timeout_s: float, error: QueryTimeoutError) -> None:
@@ -128,31 +132,34 @@ class _Service:
         self._send(frame((LAST_WORDS, error, False)))
         signal.setitimer(signal.ITIMER_REAL, timeout_s + GRACE_S)
 
-    def _answer(self, function: Any, args: Any, kwargs: Any) -> tuple[bytes, bool]:
+    def _answer(self, request: bytes) -> tuple[bytes, bool]:
         """The reply, and whether it is the last because the process is better replaced."""
         try:
-            reply = frame((RETURNED, function(self._fresh_store(), *args, **kwargs), False))
+            function, args, kwargs = pickle.loads(request)
+            value = function(self._fresh_store(), *args, **kwargs)
+            last = self._is_worn()
+            reply = frame((RETURNED, value, last))
             if len(reply) > MAX_REPLY_BYTES:
                 raise QueryError(
                     f"the answer has {len(reply) // 1_000_000} MB, of {MAX_REPLY_BYTES // 1_000_000} at "
                     "most; ask for less"
                 )
-            return reply, False
+            return reply, last
         except Exception as error:
             if _is_out_of_memory(error):
                 return self._out_of_memory, True  # only a new process gives all of it back
-            last = not self._is_sound()
+            last = self._is_worn()
             return frame((RAISED, _portable(error), last)), last
 
-    def _is_sound(self) -> bool:
-        """Whether the store still answers: an internal error of DuckDB closes a database for good."""
+    def _is_worn(self) -> bool:
+        """Whether the next query would suffer from what this one left."""
         if self._store is None:
-            return True
+            return False
         try:
             self._store.select("SELECT 1")
-        except Exception:
-            return False
-        return True
+        except Exception:  # an internal error of DuckDB closes a database for good
+            return True
+        return _address_space_bytes() > self._loaded_bytes + MAX_GROWTH_BYTES
 
     def _send(self, reply: bytes) -> None:
         self._replies.write(reply)
@@ -174,6 +181,12 @@ def _end_with_server(requests: int) -> None:
     poll.register(requests, select.POLLHUP)
     poll.poll()
     os._exit(0)
+
+
+def _address_space_bytes() -> int:
+    if sys.platform != "linux":
+        return 0
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 def _is_out_of_memory(error: Exception) -> bool:

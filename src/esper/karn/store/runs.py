@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from esper.karn.jsonl.lock import is_write_locked
 from esper.karn.store.eventfile import EventFile
+from esper.karn.store.rows import Rows
 
 SILENT_AFTER_S = 60.0
 """A run is called silent after this long without an event, or 10 times its median gap if that is more."""
@@ -61,6 +63,44 @@ class AsOf(msgspec.Struct, frozen=True, kw_only=True):
     bad_lines: int
     lag_bytes: int
     """Bytes on disk that the answer does not see."""
+
+
+_RUN_FACTS = """
+    SELECT run_dir, any_value(policy ORDER BY attempt DESC), any_value(task ORDER BY attempt DESC)
+    FROM ev.training_started
+    GROUP BY run_dir"""
+_MEDIAN_GAPS = """
+    WITH latest AS (
+        SELECT run_dir, epoch_us(timestamp) AS micros
+        FROM events
+        WHERE run_dir IN (SELECT unnest($1::VARCHAR[])) AND timestamp IS NOT NULL
+        QUALIFY row_number() OVER (PARTITION BY run_dir ORDER BY timestamp DESC) <= 1000
+    ),
+
+    gaps AS (
+        SELECT run_dir, micros - lag(micros) OVER (PARTITION BY run_dir ORDER BY micros) AS gap FROM latest
+    )
+
+    SELECT run_dir, median(gap) / 1e6 FROM gaps GROUP BY run_dir"""
+
+Select = Callable[[str, Sequence[Any] | None], Rows]
+
+
+def describe_runs(by_run: Mapping[str, Sequence[EventFile]], select: Select) -> list[RunInfo]:
+    """Every run in the order in which they are given.
+
+    Args:
+        by_run: the event files of each.
+        select: asks the tables.
+    """
+    facts = {run_dir: (policy, task) for run_dir, policy, task in select(_RUN_FACTS, None).rows}
+    unfinished = [run_dir for run_dir, files in by_run.items() if not is_finished(files)]
+    gaps = dict(select(_MEDIAN_GAPS, [unfinished]).rows) if unfinished else {}
+    infos = []
+    for run_dir, files in by_run.items():
+        policy, task = facts.get(run_dir, (None, None))
+        infos.append(run_info(run_dir, files, policy=policy, task=task, median_gap_s=gaps.get(run_dir)))
+    return infos
 
 
 def run_info(

@@ -150,6 +150,11 @@ def is_sound(folder: Path, path: Path, start: int, end: int) -> bool:
         os.close(fd)
 
 
+def is_missing_file(error: str) -> bool:
+    """Whether DuckDB's words say that a segment's file is gone."""
+    return ".parquet" in error and ("No such file" in error or "No files found" in error)
+
+
 def segment_folders(source: str, home: Path) -> list[Path]:
     """Every folder that is called like a segment of an event file, sound or not."""
     return [folder for folder, _, _ in _named(source, [home])]

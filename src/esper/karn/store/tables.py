@@ -7,6 +7,7 @@ too, so that its files answer the same questions; the longer lists of them stand
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Annotated, Any, NamedTuple
 
@@ -108,10 +109,24 @@ class EventTable:
         return [*ENVELOPE, *((field.column, field.sql_type) for field in self.fields)]
 
     @cached_property
+    def nested(self) -> frozenset[str]:
+        """Names in ``data`` of objects that hold fields."""
+        return frozenset(field.path[0] for field in self.fields if len(field.path) > 1)
+
+    @cached_property
+    def top_names(self) -> frozenset[str]:
+        """Names in ``data`` of all fields, or of the objects that hold them."""
+        return frozenset(field.path[0] for field in self.fields)
+
+    @cached_property
     def structure(self) -> str:
+        """``structure_of`` all fields."""
+        return self.structure_of(self.fields)
+
+    def structure_of(self, fields: Sequence[Field]) -> str:
         """The nested JSON that ``json_transform`` takes for a whole line of this type."""
         data: dict[str, Any] = {}
-        for field in self.fields:
+        for field in fields:
             place = data
             for step in field.path[:-1]:
                 place = place.setdefault(step, {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,19 +28,45 @@ def sql_folder() -> Path:
     raise KarnError("Karn's SQL files are missing; install karn-telemetry again")
 
 
+class SqlFolder(Mapping[str, SqlFile]):
+    """The SQL files of a folder by name, each read when it is first asked for: an answer needs a few.
+
+    Args:
+        folder: with ``<name>.sql`` files.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._paths = {path.stem: path for path in sorted(folder.glob("*.sql"))}
+        self._files: dict[str, SqlFile] = {}
+
+    def __getitem__(self, name: str) -> SqlFile:
+        if name not in self._files:
+            self._files[name] = read_sql_file(self._paths[name])
+        return self._files[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._paths
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+
 @cache
-def shipped_views() -> dict[str, SqlFile]:
+def shipped_views() -> Mapping[str, SqlFile]:
     """Every shipped view by name."""
-    return {path.stem: read_sql_file(path) for path in sorted(sql_folder().glob("*.sql"))}
+    return SqlFolder(sql_folder())
 
 
 @cache
-def shipped_queries() -> dict[str, SqlFile]:
+def shipped_queries() -> Mapping[str, SqlFile]:
     """Every shipped example query by name."""
-    return {path.stem: read_sql_file(path) for path in sorted((sql_folder() / "queries").glob("*.sql"))}
+    return SqlFolder(sql_folder() / "queries")
 
 
-def create_views(connection: duckdb.DuckDBPyConnection, views: dict[str, SqlFile]) -> None:
+def create_views(connection: duckdb.DuckDBPyConnection, views: Mapping[str, SqlFile]) -> None:
     """Create views, each after those it reads.
 
     Raises:
