@@ -15,7 +15,7 @@ def compact(telemetry_dir: TelemetryDir = None) -> None:
         done = seal(where, advance)
     show(
         f"{done.runs} run{'' if done.runs == 1 else 's'}: {done.event_bytes:,} bytes of events sealed in "
-        f"{done.segments} segments of {done.segment_bytes:,} bytes"
+        f"{done.segments} segment{'' if done.segments == 1 else 's'} of {done.segment_bytes:,} bytes"
     )
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from esper.karn.store.database import Store
 from esper.karn.store.runs import SILENT_AFTER_S, RankInfo, RunInfo, rank_info
+from esper.karn.textout import clean
 
 _GAPS = """
     SELECT run_dir, kind, sum(event_count)::BIGINT AS events, count(*) AS n, any_value(reason) AS reason
@@ -79,17 +80,20 @@ def checkup_text(checked: list[RunCheckup], sealing_error: str | None) -> str:
     for entry in checked:
         run = entry.run
         lines.append(
-            f"{run.run_dir}: {run.status}, {run.events} events, {run.bytes} bytes in {run.ranks} "
-            f"file{'' if run.ranks == 1 else 's'}, {run.bad_lines} bad lines, "
+            f"{clean(run.run_dir)}: {run.status}, {_count(run.events, 'event')}, {run.bytes} bytes in "
+            f"{_count(run.ranks, 'file')}, {_count(run.bad_lines, 'bad line')}, "
             f"{run.unread_bytes} bytes unread, {_percent(entry.sealed_bytes, run.bytes)} sealed in "
-            f"{entry.segments} segments"
+            f"{_count(entry.segments, 'segment')}"
         )
         for gap in entry.gaps:
             what = "missing" if gap["kind"] == "gap" else "repeated"
             reason = f", {gap['reason']}" if gap["reason"] else ""
-            lines.append(f"  {gap['events']} events {what} in {gap['n']} places{reason}: see event_gaps")
+            lines.append(
+                f"  {_count(gap['events'], 'event')} {what} in {_count(gap['n'], 'place')}{reason}: see event_gaps"
+            )
         lines += [
-            f"  {error['n']} problems of kind {error['kind']}, such as: {error['example']}: see ingest_errors"
+            f"  {_count(error['n'], 'problem')} of kind {error['kind']}, such as: {clean(error['example'])}: "
+            "see ingest_errors"
             for error in entry.errors
         ]
         for rank in entry.quiet_ranks:
@@ -97,10 +101,16 @@ def checkup_text(checked: list[RunCheckup], sealing_error: str | None) -> str:
             state = "its writer is gone" if rank.writer_lives is False else "silent"
             lines.append(f"  rank {rank.rank}: not finished, {state}, last event {last}")
         if entry.unused_segments:
-            lines.append(f"  {entry.unused_segments} segments can't be used; `karn compact` writes new ones")
+            lines.append(
+                f"  {_count(entry.unused_segments, 'segment')} can't be used; `karn compact` writes anew"
+            )
     if sealing_error:
         lines.append(f"sealing fails: {sealing_error}")
     return "\n".join(lines) or "no run yet: no <run>/events.jsonl in the telemetry folder"
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def _percent(part: int, whole: int) -> str:
