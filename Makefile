@@ -3,7 +3,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test runs schema figures picture readme clean
+BENCHMARKS := store ingest cold growth process
+
+.PHONY: demo test bench runs schema figures picture readme clean
 
 demo: $(VENV)/.demo ## what an assistant sees, over a real MCP connection
 	@$(BIN)/python examples/demo.py
@@ -14,6 +16,10 @@ test: $(VENV)/.dev ## lint, types, import contracts, all tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2
+
+# BENCH="--events 10000 --rounds 1" makes it quick; BENCH=--large adds 10 million events.
+bench: $(VENV)/.dev ## measure Karn beside the same work without it
+	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.bench_$$name $(BENCH) || exit 1; done
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

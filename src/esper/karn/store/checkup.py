@@ -88,9 +88,8 @@ def checkup_text(checked: list[RunCheckup], sealing_error: str | None) -> str:
         for gap in entry.gaps:
             what = "missing" if gap["kind"] == "gap" else "repeated"
             reason = f", {gap['reason']}" if gap["reason"] else ""
-            lines.append(
-                f"  {_count(gap['events'], 'event')} {what} in {_count(gap['n'], 'place')}{reason}: see event_gaps"
-            )
+            events, places = _count(gap["events"], "event"), _count(gap["n"], "place")
+            lines.append(f"  {events} {what} in {places}{reason}: see event_gaps")
         lines += [
             f"  {_count(error['n'], 'problem')} of kind {error['kind']}, such as: {clean(error['example'])}: "
             "see ingest_errors"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
@@ -74,6 +75,13 @@ class EventFile:
         if last.end >= self.tail.offset:
             self.tail.skip_to(last.end, last.lines)
             self.state = last.state
+
+    def bytes_left(self) -> int:
+        """Bytes that it holds now and that were not read; some if it shrank."""
+        try:
+            return abs(os.stat(self.path).st_size - self.tail.offset)
+        except OSError:
+            return 1
 
     def may_have_more(self) -> bool:
         """Whether it has changed since nothing more was found in it."""

@@ -90,21 +90,30 @@ class Ingest:
     def _read_file(
         self, file: EventFile, batch: list[_Part], on_taken: Callable[[int, list[EventFile]], None]
     ) -> None:
-        """Put what is new in a file into the batch; a full batch into the tables."""
+        """Put what is new in a file into the batch; a full batch into the tables.
+
+        What ``on_taken`` is told of must be all that was read: it seals files as far as they were read. So a
+        batch goes into the tables before the chunk that it has no room for is read.
+        """
         while True:
             # A chunk ends where a region does, so that whoever seals the region seals the same bytes.
-            chunk = file.tail.read(min(BATCH_BYTES, region_left(file.tail.offset)))
+            limit = min(BATCH_BYTES, region_left(file.tail.offset))
+            if batch:
+                unread = file.bytes_left()
+                if batch[-1].file is file and not unread:
+                    return
+                waiting = sum(part.n_bytes for part in batch)
+                if batch[-1].file is file or waiting + min(limit, unread) > BATCH_BYTES:
+                    taken, files = self._take_in_what_goes(batch), [part.file for part in batch]
+                    batch.clear()
+                    on_taken(taken, files)
+                    continue
+            chunk = file.tail.read(limit)
             if chunk is None:
                 return
             if chunk.restarted:
-                batch[:] = [part for part in batch if part.file is not file]
                 self.forget(file)
                 continue
-            full = sum(part.n_bytes for part in batch) + len(chunk.data) > BATCH_BYTES
-            if batch and (full or batch[-1].file is file):
-                taken, files = self._take_in_what_goes(batch), [part.file for part in batch]
-                batch.clear()
-                on_taken(taken, files)
             batch.append(_Part(file, read_lines(chunk), len(chunk.data)))
 
     def forget(self, file: EventFile, *, later: bool = False) -> None:

@@ -84,11 +84,14 @@ class Loader:
         if any(file.may_have_more() for file in self.files.values()):
             self.ingest.read(self.files.values(), on_taken)
 
-    def adopt(self) -> None:
-        """Use the segments that are on disk now, wherever they changed since the last look."""
-        covers = {
-            file: cover for file in self.files.values() if (cover := self._changed_cover(file)) is not None
-        }
+    def adopt(self, files: Iterable[EventFile] | None = None) -> None:
+        """Use the segments that are on disk now, wherever they changed since the last look.
+
+        Args:
+            files: to look at; all if None.
+        """
+        looked = self.files.values() if files is None else files
+        covers = {file: cover for file in looked if (cover := self._changed_cover(file)) is not None}
         if not covers:
             return
         for file, cover in covers.items():
@@ -112,9 +115,8 @@ class Loader:
         Raises:
             SealingError: if that is not possible.
         """
-        for file in self.files.values():
-            if self._can_be_sealed(file):
-                self._seal_file(file, everything=True)
+        self._seal_files(list(self.files.values()), everything=True)
+        self.sealing_error = None
 
     @property
     def ingest(self) -> Ingest:
@@ -203,15 +205,9 @@ class Loader:
         from esper.karn.store.sealing import is_past_region
 
         try:
-            for file in dict.fromkeys(files):
-                if is_past_region(file) and self._can_be_sealed(file):
-                    self._seal_file(file)
+            self._seal_files([file for file in dict.fromkeys(files) if is_past_region(file)])
             if self.ingest.rows.total() > ROWS_IN_MEMORY:
-                for file in sorted(self.files.values(), key=lambda f: f.tail_rows.total(), reverse=True):
-                    if self.ingest.rows.total() <= ROWS_IN_MEMORY // 2:
-                        break
-                    if file.tail_rows and self._can_be_sealed(file):
-                        self._seal_file(file)
+                self._seal_files(self._largest_in_memory())
             self.sealing_error = None
         except SealingError as error:
             self._retry_at = time.monotonic() + RETRY_S
@@ -219,12 +215,27 @@ class Loader:
                 _log.warning("%s; the events stay in memory", error)
             self.sealing_error = str(error)
 
-    def _seal_file(self, file: EventFile, *, everything: bool = False) -> None:
-        self.sealer.seal(file)
-        self.adopt()
-        while self.sealer.merge(file, everything=everything):
-            self.adopt()
-        self.sealer.clean(file)
+    def _largest_in_memory(self) -> list[EventFile]:
+        """Files without whose rows half of what memory may hold would be left."""
+        left, chosen = self.ingest.rows.total(), []
+        for file in sorted(self.files.values(), key=lambda file: file.tail_rows.total(), reverse=True):
+            if left <= ROWS_IN_MEMORY // 2:
+                break
+            left -= file.tail_rows.total()
+            chosen.append(file)
+        return chosen
+
+    def _seal_files(self, files: list[EventFile], *, everything: bool = False) -> None:
+        files = [file for file in files if self._can_be_sealed(file)]
+        try:
+            for file in files:
+                self.sealer.seal(file)
+        finally:
+            self.adopt(files)
+        for file in files:
+            while self.sealer.merge(file, everything=everything):
+                self.adopt([file])
+            self.sealer.clean(file)
 
 
 def cache_root(telemetry_dir: Path) -> Path:

@@ -142,8 +142,21 @@ class QueryProcesses:
         self._idle: list[QueryProcess] = []
         """Those that have answered stand at the end, the last used last; those that may still load before."""
 
-    async def call(self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    async def call(
+        self,
+        function: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        *,
+        patient: bool = False,
+    ) -> Any:
         """Call ``function(store, *args, **kwargs)`` in a process; a cancelled caller's process is killed.
+
+        Args:
+            function: of a module.
+            args: for it.
+            kwargs: for it.
+            patient: take the process that began last, though it may still load, and leave the loaded ones.
 
         Raises:
             KarnError: as the function does, or if the query ended its process.
@@ -151,7 +164,7 @@ class QueryProcesses:
         """
         request = frame((function, args, kwargs))
         async with self._limiter:
-            process = await self._take()
+            process = await self._take(0 if patient else -1)
             try:
                 kind, value, last = await process.ask(request)
             except BaseException:
@@ -174,13 +187,13 @@ class QueryProcesses:
                 while self._idle:
                     await self._end(self._idle.pop())
 
-    async def _take(self) -> QueryProcess:
+    async def _take(self, place: int) -> QueryProcess:
         # Shielded: a process that is being started belongs to nobody who could end it.
         with anyio.CancelScope(shield=True):
             async with self._changing:
-                while self._idle and not self._idle[-1].is_running:
-                    await self._end(self._idle.pop())
-                process = self._idle.pop() if self._idle else await self._start()
+                while self._idle and not self._idle[place].is_running:
+                    await self._end(self._idle.pop(place))
+                process = self._idle.pop(place) if self._idle else await self._start()
                 await self._keep_idle(1)
         return process
 

@@ -121,12 +121,17 @@ class Sealer:
         """Delete segments that a larger one has stood for long enough, and what killed writers left."""
         newest = time.time() - KEPT_S
         for home in self._homes(file):
-            old = segments.superseded(file.path, home, file.segments)
+            # A query may read a segment until some time after the longer one was there.
+            old = [
+                (folder, by.folder)
+                for folder, by in segments.superseded(file.path, home, file.segments).items()
+            ]
             with contextlib.suppress(OSError):
-                old += [Path(entry.path) for entry in os.scandir(home) if _is_temporary(entry.name)]
-            for folder in old:
+                left = [Path(entry.path) for entry in os.scandir(home) if _is_temporary(entry.name)]
+                old += [(folder, folder) for folder in left]
+            for folder, dated in old:
                 with contextlib.suppress(OSError):
-                    if folder.stat().st_mtime < newest:
+                    if dated.stat().st_mtime < newest:
                         shutil.rmtree(folder, ignore_errors=True)
 
     def _publish(self, file: EventFile, meta: SegmentMeta, selects: dict[str, str]) -> None:
@@ -143,8 +148,7 @@ class Sealer:
                 shutil.rmtree(temporary, ignore_errors=True)
                 continue
             return
-        reason = str(failure).splitlines()[0] if failure is not None else "there is no place for it"
-        raise SealingError(f"can't seal {file.filename}: {reason}") from failure
+        raise SealingError(f"can't seal {file.filename}: {_reason(failure)}") from failure
 
     def _write(self, folder: Path, meta: SegmentMeta, selects: dict[str, str]) -> None:
         files = {}
@@ -157,6 +161,13 @@ class Sealer:
         about.write_bytes(msgspec.json.encode(msgspec.structs.replace(meta, files=files)))
         _sync(about)
         _sync(folder)
+
+
+def _reason(failure: Exception | None) -> str:
+    if isinstance(failure, OSError):
+        return failure.strerror or type(failure).__name__
+    # DuckDB adds the path, and details as JSON.
+    return "there is no place for it" if failure is None else str(failure).split(" {")[0].splitlines()[0]
 
 
 def region_left(offset: int) -> int:

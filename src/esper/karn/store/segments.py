@@ -160,14 +160,15 @@ def segment_folders(source: str, home: Path) -> list[Path]:
     return [folder for folder, _, _ in _named(source, [home])]
 
 
-def superseded(path: Path, home: Path, cover: Sequence[Segment]) -> list[Path]:
-    """Folders of segments in ``home`` that a longer one of the cover stands for too."""
+def superseded(path: Path, home: Path, cover: Sequence[Segment]) -> dict[Path, Segment]:
+    """Folders of segments in ``home`` for which a longer one of the cover stands too, and that one."""
     used = {segment.folder for segment in cover}
-    return [
-        folder
-        for folder, start, end in _named(path.name, [home])
-        if folder not in used and any(s.meta.start <= start and end <= s.meta.end for s in cover)
-    ]
+    found = {}
+    for folder, start, end in _named(path.name, [home]):
+        longer = [s for s in cover if s.meta.start <= start and end <= s.meta.end]
+        if folder not in used and longer:
+            found[folder] = longer[0]
+    return found
 
 
 def _named(source: str, homes: Sequence[Path]) -> Iterator[tuple[Path, int, int]]:

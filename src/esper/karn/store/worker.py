@@ -70,7 +70,9 @@ class StoreWorker:
         # The variable keeps a client's limiter alive as long as one of its calls runs or waits.
         of_client = self._of_client.setdefault(client, anyio.CapacityLimiter(FOREIGN_SQL_OF_CLIENT))
         async with of_client, self._foreign:
-            return await self.run(function, *args, **kwargs)
+            # A client whose queries end their processes would take the loaded ones as fast as they are made.
+            patient = of_client.borrowed_tokens > 1
+            return cast(T, await self._processes.call(function, args, kwargs, patient=patient))
 
     async def close(self) -> None:
         """End the processes; a later call starts them again."""
