@@ -111,12 +111,13 @@ async def test_no_name_leads_out_of_the_folder(two_runs: Path) -> None:
             assert len(str(caught.value)) < 400
 
 
+def broken(*_: object) -> None:
+    raise RuntimeError("/home/somebody/secret")
+
+
 async def test_a_bug_tells_the_client_nothing_of_the_host(
     two_runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> None:
-        raise RuntimeError("/home/somebody/secret")
-
     monkeypatch.setattr("esper.karn.mcp.tools.run_list", broken)
     async with connect_in_memory(two_runs) as client:
         text = await refusal(client, "list_runs")

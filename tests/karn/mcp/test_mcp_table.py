@@ -75,3 +75,11 @@ def test_a_page_is_cut_at_whole_rows() -> None:
     assert 25 < len(fitted.rows) < 33
     assert fitted.rows == rows[: len(fitted.rows)]
     assert fitted.warnings == [f"cut after {len(fitted.rows)} of 100 rows at {BUDGET_BYTES // 1000} kB"]
+
+
+def test_a_cell_nested_deeper_than_clients_can_read_is_text() -> None:
+    nested: list[Any] = []
+    for _ in range(400):
+        nested = [nested]
+    fitted = fit(["deep", "flat"], [[nested, [[1]]]])
+    assert fitted.rows == [["[" * 401 + "]" * 401, [[1]]]]

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-import msgspec
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 
 from esper.karn.mcp.guide import guide
-from esper.karn.mcp.run_list import run_entry
-from esper.karn.mcp.standing import standing
+from esper.karn.mcp.run_list import run_json, runs_json
 from esper.karn.mcp.state import ServerState
 from esper.karn.store.sqlfile import SqlFile
 from esper.leyline.errors import KarnError, NotFoundError, unknown_name
@@ -24,8 +22,6 @@ T = TypeVar("T")
 
 MARKDOWN = "text/markdown"
 JSON = "application/json"
-MAX_RUNS = 200
-"""Runs that karn://runs lists; list_runs has pages."""
 
 
 def add_resources(server: MCPServer[Any], state: ServerState) -> None:
@@ -76,7 +72,7 @@ def add_resources(server: MCPServer[Any], state: ServerState) -> None:
         mime_type=JSON,
     )
     async def runs() -> str:
-        return await ask(_runs_json)
+        return await ask(runs_json)
 
     @server.resource(
         "karn://runs/{run_dir}",
@@ -85,7 +81,7 @@ def add_resources(server: MCPServer[Any], state: ServerState) -> None:
         mime_type=JSON,
     )
     async def one_run(run_dir: str) -> str:
-        return await ask(_run_json, run_dir)
+        return await ask(run_json, run_dir)
 
 
 def resource_uris(state: ServerState) -> list[str]:
@@ -109,24 +105,3 @@ def _view_page(file: SqlFile) -> str:
         f"# {file.name}: {file.title}\n\n{file.description}\n\nGrain: {file.grain}. Key: {file.key}.\n"
         f"{parameters}\n## Columns\n\n{columns}\n\n## SQL\n\n```sql\n{file.body}\n```\n"
     )
-
-
-def _runs_json(store: Store) -> str:
-    names = store.run_names()[::-1]
-    listed = [run_entry(store, name) for name in names[:MAX_RUNS]]
-    return msgspec.json.encode({"runs": listed, "run_count": len(names)}).decode()
-
-
-def _run_json(store: Store, run_dir: str) -> str:
-    name = store.check_run(run_dir)
-    types = store.select(
-        "SELECT event_type, count(*) FROM events WHERE run_dir = $1 GROUP BY ALL ORDER BY ALL LIMIT 100",
-        [name],
-    )
-    state = standing(store, [name])
-    entry = {
-        **run_entry(store, name),
-        "events_by_type": {str(event_type)[:100]: count for event_type, count in types.rows},
-        "warnings": state.warnings,
-    }
-    return msgspec.json.encode(entry).decode()

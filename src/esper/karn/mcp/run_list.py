@@ -1,4 +1,4 @@
-"""The runs of the folder, one row each."""
+"""The runs of the folder: one row each, and as resources."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from esper.karn.mcp.table import MORE_ROWS, Table, fit
 
 if TYPE_CHECKING:
     from esper.karn.store.database import Store
+
+MAX_RUNS = 200
+"""Runs that karn://runs lists; list_runs has pages."""
 
 
 def run_list(store: Store, limit: int, cursor_text: str | None) -> Table:
@@ -55,3 +58,39 @@ def run_entry(store: Store, run_dir: str) -> dict[str, Any]:
     if entry["age_s"] is not None:
         entry["age_s"] = round(entry["age_s"], 1)
     return entry
+
+
+def runs_json(store: Store) -> str:
+    """The first MAX_RUNS runs, and how many there are."""
+    names = store.run_names()[::-1]
+    listed = [run_entry(store, name) for name in names[:MAX_RUNS]]
+    return msgspec.json.encode({"runs": listed, "run_count": len(names)}).decode()
+
+
+def run_json(store: Store, run_dir: str) -> str:
+    """One run with its events by type.
+
+    Raises:
+        NotFoundError: naming the nearest runs.
+    """
+    name = store.check_run(run_dir)
+    types = store.select(
+        "SELECT event_type, count(*) FROM events WHERE run_dir = $1 GROUP BY ALL ORDER BY ALL LIMIT 100",
+        [name],
+    )
+    state = standing(store, [name])
+    entry = {
+        **run_entry(store, name),
+        "events_by_type": {str(event_type)[:100]: count for event_type, count in types.rows},
+        "warnings": state.warnings,
+    }
+    return msgspec.json.encode(entry).decode()
+
+
+def checked_run(store: Store, run_dir: str) -> str:
+    """The name of a run, if there is such a run.
+
+    Raises:
+        NotFoundError: naming the nearest.
+    """
+    return store.check_run(run_dir)

@@ -21,7 +21,7 @@ from esper import __version__
 from esper.karn.mcp.folder import find_telemetry_dir
 from esper.karn.mcp.prompts import add_prompts
 from esper.karn.mcp.resources import add_resources, resource_uris
-from esper.karn.mcp.state import ServerState
+from esper.karn.mcp.state import CLIENT, ServerState
 from esper.karn.mcp.tool import error_text
 from esper.karn.mcp.tools import all_tools
 from esper.karn.store.worker import StoreWorker
@@ -49,7 +49,7 @@ class KarnServer(MCPServer[ServerState]):
             try:
                 yield state
             finally:
-                state.worker.close()
+                await state.worker.close()
 
         tools = all_tools(state)
         super().__init__(
@@ -82,6 +82,7 @@ class KarnServer(MCPServer[ServerState]):
         """
         if name not in self._tool_names:
             raise ToolError(error_text(unknown_name("tool", name, self._tool_names)))
+        CLIENT.set("" if context is None else _client(context))
         return await super().call_tool(name, arguments, context)
 
     async def read_resource(
@@ -121,6 +122,14 @@ class KarnServer(MCPServer[ServerState]):
         return await super().get_prompt(name, arguments, context)
 
 
+def _client(context: Context[ServerState, Any]) -> str:
+    """Who asks: a session where the transport has sessions, else a host."""
+    request = context.request_context.request
+    if request is None:
+        return ""
+    return str(request.headers.get("mcp-session-id") or getattr(request.client, "host", ""))
+
+
 def _invalid(error: Exception) -> MCPError:
     return MCPError(code=INVALID_PARAMS, message=error_text(error))
 
@@ -151,6 +160,6 @@ def run_stdio(telemetry_dir: Path, *, query_timeout_s: float = QUERY_TIMEOUT_S) 
     # A thread that reads standard input can't be interrupted: nothing is lost by ending at once.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     build_server(found.path, query_timeout_s=query_timeout_s).run("stdio")
-    # The client has gone. A query that heeds no deadline must not keep the process.
+    # The client has gone, and so have the query processes. A thread that reads must not keep this one.
     sys.stderr.flush()
     os._exit(0)

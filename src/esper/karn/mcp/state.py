@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from esper.karn.store.sqlfile import SqlFile
 from esper.karn.store.views import shipped_queries, shipped_views
 from esper.karn.store.worker import StoreWorker
+
+CLIENT: ContextVar[str] = ContextVar("client", default="")
+"""Who made the call that is being served; a server on standard input and output has but one client."""
 
 
 @dataclass(frozen=True, kw_only=True)

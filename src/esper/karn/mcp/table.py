@@ -19,6 +19,8 @@ BUDGET_BYTES = 32_000
 """Rows of one answer: about 8,000 tokens, at four bytes each."""
 MAX_CELL = 4_000
 """Characters of a cell; a longer one is cut and says how long it was."""
+MAX_DEPTH = 64
+"""Lists within lists in a cell; what is nested deeper is shown as text."""
 MAX_COLUMNS = 200
 MAX_NAME = 64
 """Characters of a column's name."""
@@ -78,13 +80,30 @@ def fit(columns: Sequence[str], rows: Sequence[Sequence[Any]], budget_bytes: int
 
 
 def _fit_row(row: Sequence[Any], budget_bytes: int) -> tuple[list[Any], int]:
+    # Once for each cell: a nested one of some MB is not worth being written again at each length tried.
+    values = [_flat(value) for value in row]
     longest = MAX_CELL
     while True:
-        cells = [cut_cell(value, longest) for value in row]
+        cells = [cut_cell(value, longest) for value in values]
         size = max(len(csv_line(cells).encode()), len(msgspec.json.encode(cells)))
         if size <= budget_bytes or longest <= 1:
             return cells, size
         longest //= 2
+
+
+def _flat(value: Any) -> Any:
+    """The value, or its JSON where that is too long for a cell or nested deeper than clients can read."""
+    if not isinstance(value, (dict, list)):
+        return value
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) > MAX_CELL or _is_deeper(value, MAX_DEPTH) else value
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    if not isinstance(value, (dict, list)):
+        return False
+    entries = value.values() if isinstance(value, dict) else value
+    return depth == 0 or any(_is_deeper(entry, depth - 1) for entry in entries)
 
 
 def cut_cell(value: Any, longest: int = MAX_CELL) -> Any:

@@ -11,7 +11,7 @@ from esper.karn.mcp.catalogue import view_columns, view_list
 from esper.karn.mcp.generated_tools import Limit, generated_tools
 from esper.karn.mcp.query_page import SqlCall, sql_page
 from esper.karn.mcp.run_list import run_list
-from esper.karn.mcp.state import ServerState
+from esper.karn.mcp.state import CLIENT, ServerState
 from esper.karn.mcp.tool import TABLE_SCHEMA, Arguments, KarnTool, make_tool, table_result, text_result
 from esper.karn.mcp.verdict import VERDICT_SCHEMA, Detail, verdict_answer
 
@@ -65,7 +65,7 @@ def all_tools(state: ServerState) -> list[KarnTool]:
 
     async def query_sql(given: QuerySql) -> CallToolResult:
         call = SqlCall(sql=given.sql, limit=given.limit, cursor=given.cursor, timeout_s=state.query_timeout_s)
-        return table_result(await state.worker.run(sql_page, call))
+        return table_result(await state.worker.run_sql(CLIENT.get(), sql_page, call))
 
     return [
         make_tool(

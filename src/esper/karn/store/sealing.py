@@ -122,10 +122,8 @@ class Sealer:
         newest = time.time() - KEPT_S
         for home in self._homes(file):
             # A query may read a segment until some time after the longer one was there.
-            old = [
-                (folder, by.folder)
-                for folder, by in segments.superseded(file.path, home, file.segments).items()
-            ]
+            superseded = segments.superseded(file.path, home, file.segments)
+            old = [(folder, longer.folder) for folder, longer in superseded.items()]
             with contextlib.suppress(OSError):
                 left = [Path(entry.path) for entry in os.scandir(home) if _is_temporary(entry.name)]
                 old += [(folder, folder) for folder in left]
