@@ -32,7 +32,7 @@ SELECT
     run_dir,
     timestamp,
     env_id,
-    coalesce(slot_id, data_slot_id) AS slot_id,
+    data_slot_id AS slot_id,
     coalesce(data_epoch, epoch) AS epoch,
     op,
     from_level,

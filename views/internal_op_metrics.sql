@@ -21,7 +21,7 @@ SELECT
     run_dir,
     timestamp,
     env_id,
-    coalesce(slot_id, data_slot_id) AS slot_id,
+    data_slot_id AS slot_id,
     internal_op_density,
     net_level_change,
     reversal_rate,

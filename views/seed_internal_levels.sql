@@ -24,7 +24,7 @@ SELECT
     run_dir,
     timestamp,
     env_id,
-    coalesce(slot_id, data_slot_id) AS slot_id,
+    data_slot_id AS slot_id,
     blueprint_id,
     internal_kind,
     from_level,

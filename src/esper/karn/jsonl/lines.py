@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from itertools import accumulate
 from typing import Annotated
 
@@ -61,8 +62,13 @@ class EventLines(msgspec.Struct):
     offsets: list[int]
     line_numbers: list[int]
     problems: list[Problem]
-    may_be_stamped: bool = True
-    """Whether some event may carry ``attempt``, as the first one of each writing process does."""
+    telling: list[int] | None = None
+    """Events that may tell of the process that writes, by ``attempt`` or TRAINING_FINISHED; None for all."""
+
+    @property
+    def newest_format(self) -> int:
+        """The highest ``schema`` of its events, 0 if none says one."""
+        return max({probe.schema or 0 for probe in self.probes}, default=0)
 
 
 _DIGITS = bytes.maketrans(b"123456789E", b"000000000e")
@@ -98,12 +104,24 @@ def read_lines(chunk: Chunk) -> EventLines:
             probes = []
         if len(probes) == len(raw):
             numbers = list(range(chunk.line_number, chunk.line_number + len(raw)))
-            stamped = b'"attempt"' in chunk.data
-            return EventLines(raw, probes, offsets, numbers, problems=[], may_be_stamped=stamped)
+            telling = _lines_with(chunk, offsets, b'"attempt"', b'"TRAINING_FINISHED"')
+            return EventLines(raw, probes, offsets, numbers, problems=[], telling=telling)
     found = EventLines(lines=[], probes=[], offsets=[], line_numbers=[], problems=[])
     for index, (line, offset) in enumerate(zip(raw, offsets, strict=True)):
         _read_line(line, offset, chunk.line_number + index, found)
     return found
+
+
+def _lines_with(chunk: Chunk, offsets: list[int], *words: bytes) -> list[int]:
+    """Which lines hold one of the words; they are few."""
+    found: set[int] = set()
+    for word in words:
+        at = chunk.data.find(word)
+        while at >= 0:
+            index = bisect_right(offsets, chunk.offset + at) - 1
+            found.add(index)
+            at = chunk.data.find(word, offsets[index + 1] - chunk.offset) if index + 1 < len(offsets) else -1
+    return sorted(found)
 
 
 def _is_one_object_a_line(data: bytes, n_lines: int) -> bool:

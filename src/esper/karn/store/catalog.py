@@ -142,11 +142,12 @@ class Catalog:
         elif name.startswith("tail."):
             statement = relations.tail_sql(name[5:])
             self._connection.execute(statement)
-        elif name.startswith("ev."):
+        elif "." in name and (table := name.partition(".")[2]) in relations.COLUMNS:
             # Not by its words: the paths in it may hold any.
             statement = self._relations[name]()
-            if f"FROM tail.{name[3:]}" in statement:
-                self.require_table(name[3:])
+            for needed in (f"tail.{table}", f"ev.{table}"):
+                if f"FROM {needed}" in statement:
+                    self._create(needed, (*within, name))
             self._connection.execute(f"CREATE OR REPLACE VIEW {name} AS {statement}")
         else:
             statement = self._views[name].body if name in self._views else self._relations[name]()
@@ -164,7 +165,9 @@ class Catalog:
         return relations.ev_sql(name, self._sealed.get(name, ()), has_tail=name in self._in_memory)
 
     def _live(self, table: EventTable) -> str:
-        return relations.live_sql(table, has_points=self._has_points)
+        if not self._has_points or not relations.has_place(table):
+            return self._ev(table.name)  # each view within a view costs planning time for every column
+        return relations.live_sql(table)
 
     def _events(self) -> str:
         used = [t for t in TABLES if t.name in self._in_memory or self._sealed.get(t.name)]

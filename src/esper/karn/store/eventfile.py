@@ -15,7 +15,6 @@ from esper.karn.jsonl.tail import TailReader
 from esper.karn.settings import rank_of_event_file
 from esper.karn.store.filestate import FileState
 from esper.karn.store.segments import Segment
-from esper.leyline.events import SCHEMA
 
 if TYPE_CHECKING:  # where segments stand for all of a file, no line is read
     from esper.karn.jsonl.lines import EventLines, Probe
@@ -114,19 +113,19 @@ class EventFile:
         attempt, finished = state.attempt, state.finished_attempt
         world_size, inode, numbered = state.world_size, state.inode, state.numbered
         newest_format = state.newest_format
-        ends = any(probe.event_type == "TRAINING_FINISHED" for probe in events.probes)
-        attempts = [attempt] * len(events.lines)
-        if events.may_be_stamped or ends:
-            for index, (line, probe) in enumerate(zip(events.lines, events.probes, strict=True)):
-                if b'"attempt"' in line and (stamp := _read_stamp(probe)) is not None:
-                    attempt = max(attempt, stamp.attempt)
-                    world_size, inode = stamp.world_size or world_size, stamp.inode
-                if probe.event_type == "TRAINING_FINISHED":
-                    finished = attempt
-                attempts[index] = attempt
+        count = len(events.lines)
+        attempts: list[int] = []
+        for index in range(count) if events.telling is None else events.telling:
+            probe = events.probes[index]
+            attempts += [attempt] * (index - len(attempts))
+            if b'"attempt"' in events.lines[index] and (stamp := _read_stamp(probe)) is not None:
+                attempt = max(attempt, stamp.attempt)
+                world_size, inode = stamp.world_size or world_size, stamp.inode
+            if probe.event_type == "TRAINING_FINISHED":
+                finished = attempt
+        attempts += [attempt] * (count - len(attempts))
         numbered = numbered or any(probe.seq is not None for probe in events.probes)
-        if has_newer_format(events):
-            newest_format = max(newest_format, *(probe.schema or 0 for probe in events.probes))
+        newest_format = max(newest_format, events.newest_format)
         known = [moment for moment in (state.first_timestamp, state.last_timestamp, *moments) if moment]
         first, last = min(known, default=None), max(known, default=None)
         return SeenEvents(
@@ -144,11 +143,6 @@ class EventFile:
                 last_timestamp=last,
             ),
         )
-
-
-def has_newer_format(events: EventLines) -> bool:
-    """Whether some of a chunk's events were written in a format that this program does not know."""
-    return any(schema is not None and schema > SCHEMA for schema in {p.schema for p in events.probes})
 
 
 def _read_stamp(probe: Probe) -> _Stamp | None:

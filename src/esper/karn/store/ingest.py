@@ -10,21 +10,21 @@ from typing import NamedTuple
 import duckdb
 import msgspec
 
-from esper.karn.jsonl.lines import EventLines, Probe, Problem, read_lines, snippet
+from esper.karn.jsonl.lines import EventLines, Problem, read_lines, snippet
 from esper.karn.store.catalog import Catalog
-from esper.karn.store.eventfile import EventFile, has_newer_format
+from esper.karn.store.eventfile import EventFile
 from esper.karn.store.filestate import FileState
 from esper.karn.store.insert import TypedLines
 from esper.karn.store.relations import SealedFiles
 from esper.karn.store.resume import RESUME_SQL, note_resume_points
+from esper.karn.store.routing import by_table, newer_formats, table_of
 from esper.karn.store.sealing import region_left
 from esper.karn.store.segments import Segment
-from esper.karn.store.tables import TABLE_OF, EventTable
+from esper.karn.store.tables import TABLE_OF
 from esper.karn.store.times import read_times
 from esper.leyline.errors import TelemetryFileError
-from esper.leyline.events import SCHEMA
 
-BATCH_BYTES = 16 << 20
+BATCH_BYTES = 32 << 20
 """About as much as one transaction takes in: each costs some 50 ms besides its lines, whatever it holds."""
 
 
@@ -198,8 +198,8 @@ class Ingest:
         for file, events, _ in batch:
             moments, unreadable_times = read_times(events)
             seen = file.seen_after(events, moments)
-            found = [*events.problems, *unreadable_times, *_newer_formats(file, events)]
-            for event_type, indices in _by_table(events).items():
+            found = [*events.problems, *unreadable_times, *newer_formats(file, events)]
+            for event_type, indices in by_table(events).items():
                 found += rows[event_type].add(TABLE_OF[event_type], file, events, indices, seen.attempts)
             problems += [(file, problem) for problem in found]
             states.append((file, seen.state))
@@ -249,7 +249,7 @@ class Ingest:
     def _without_refused(self, events: EventLines) -> EventLines:
         kept = EventLines(lines=[], probes=[], offsets=[], line_numbers=[], problems=[*events.problems])
         for index, line in enumerate(events.lines):
-            structure = _table_of(events.probes[index]).structure
+            structure = table_of(events.probes[index]).structure
             try:
                 self._connection.execute("SELECT json_transform(?, ?)", [line.decode(), structure])
             except duckdb.Error:
@@ -268,42 +268,3 @@ class Ingest:
             kept.offsets.append(events.offsets[index])
             kept.line_numbers.append(events.line_numbers[index])
         return kept
-
-
-def _table_of(probe: Probe) -> EventTable:
-    """The table for an event; what a newer format means is not known, so that raw_events alone shows it."""
-    newer = probe.schema is not None and probe.schema > SCHEMA
-    return TABLE_OF[None] if newer else TABLE_OF.get(probe.event_type, TABLE_OF[None])
-
-
-def _by_table(events: EventLines) -> dict[str | None, list[int]]:
-    """Which of a chunk's events go into which table, by the table's event type."""
-    by_table: dict[str | None, list[int]] = defaultdict(list)
-    if has_newer_format(events):
-        for index, probe in enumerate(events.probes):
-            by_table[_table_of(probe).event_type].append(index)
-        return by_table
-    by_type: dict[str, list[int]] = defaultdict(list)
-    for index, probe in enumerate(events.probes):
-        by_type[probe.event_type].append(index)
-    for event_type, indices in by_type.items():
-        by_table[event_type if event_type in TABLE_OF else None] += indices
-    if len(by_type) > len(by_table):
-        by_table[None].sort()
-    return by_table
-
-
-def _newer_formats(file: EventFile, events: EventLines) -> list[Problem]:
-    """One warning for each newer format that a file holds, at its first event."""
-    problems: list[Problem] = []
-    if not has_newer_format(events):
-        return problems
-    newest = file.state.newest_format
-    for index, probe in enumerate(events.probes):
-        if probe.schema is None or probe.schema <= newest:
-            continue
-        newest = probe.schema
-        reason = f"written in format {newest}, newer than {SCHEMA}: only raw_events has it; update Karn"
-        number, offset = events.line_numbers[index], events.offsets[index]
-        problems.append(Problem("schema", number, offset, reason, snippet(events.lines[index])))
-    return problems

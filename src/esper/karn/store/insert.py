@@ -9,10 +9,12 @@ from typing import Any
 from esper.karn.jsonl.lines import EventLines, Problem
 from esper.karn.store.eventfile import EventFile
 from esper.karn.store.fields import readable_lines
-from esper.karn.store.tables import ENVELOPE, TABLE_OF, EventTable
+from esper.karn.store.tables import ENVELOPE, TABLE_OF, EventTable, Field
 
-_OFFSET = f"offset-{token_hex(8)}"
-"""Key under which a line carries its own place in the file to the database; no event can have it."""
+_PLACE = f"place-{token_hex(8)}"
+"""Key under which a line carries its place to the database; no event can have it."""
+_PART_SHIFT = 44
+"""A place is the number of a part, from 1, above this many bits of offset in its file."""
 
 
 class TypedLines:
@@ -21,9 +23,9 @@ class TypedLines:
     def __init__(self) -> None:
         self._lines: list[str] = []
         self._originals: list[str | None] = []
-        self._offsets: list[int] = []
-        self._attempts: list[int] = []
         self._absent: frozenset[str] | None = None
+        self._parts: list[tuple[EventFile, int]] = []
+        """Files and their attempts that lines are of."""
         self.files: list[tuple[int, EventFile]] = []
         """How many lines came from each file, in order."""
 
@@ -37,77 +39,68 @@ class TypedLines:
             # Where a field was made null, ``data`` still says what was written.
             self._originals += [None] * (len(self._lines) - len(self._originals))
             self._originals += [events.lines[i].decode() for i in indices]
-        self._lines += lines
-        self._offsets += [events.offsets[i] for i in indices]
-        self._attempts += [attempts[i] for i in indices]
+        # In the line itself: DuckDB unnests several lists beside each other in more than linear time.
+        offsets = events.offsets
+        begins = [f'{{"{_PLACE}":{place},' for place in self._places(file, offsets, indices, attempts)]
+        self._lines += [begin + line.lstrip()[1:] for begin, line in zip(begins, lines, strict=True)]
         self.files.append((len(indices), file))
         return problems
 
+    def _places(
+        self, file: EventFile, offsets: list[int], indices: list[int], attempts: list[int]
+    ) -> list[int]:
+        part_of: dict[int, int] = {}
+        for attempt in sorted({attempts[i] for i in indices}):
+            self._parts.append((file, attempt))
+            part_of[attempt] = len(self._parts) << _PART_SHIFT
+        return [part_of[attempts[i]] | offsets[i] for i in indices]
+
     def insert(self, table: EventTable) -> tuple[str, list[Any]]:
         """The statement that inserts them, and its parameters."""
-        file = self.files[0][1]
         absent = self._absent or frozenset()
-        first, last = self._attempts[0], self._attempts[-1]
-        if len(self.files) == 1 and first == last and not self._originals:
-            where = [first, file.filename, file.run_dir]
-            # One list instead of two: DuckDB unnests several beside each other in more than linear time.
-            lines = [
-                f'{{"{_OFFSET}":{offset},{line.lstrip()[1:]}'
-                for offset, line in zip(self._offsets, self._lines, strict=True)
-            ]
-            return _insert_sql(table.event_type, absent, plain=True), [lines, *where]
-        numbers = [number for number, (count, _) in enumerate(self.files, 1) for _ in range(count)]
-        filenames = [of.filename for _, of in self.files]
-        run_dirs = [of.run_dir for _, of in self.files]
-        originals = self._originals or [None] * len(self._lines)
-        return _insert_sql(table.event_type, absent, plain=False), [
-            self._lines,
-            self._offsets,
-            originals,
-            self._attempts,
-            numbers,
-            filenames,
-            run_dirs,
+        where = [
+            [file.filename for file, _ in self._parts],
+            [file.run_dir for file, _ in self._parts],
+            [attempt for _, attempt in self._parts],
         ]
+        if not self._originals:
+            return _insert_sql(table.event_type, absent, with_originals=False), [self._lines, *where]
+        sql = _insert_sql(table.event_type, absent, with_originals=True)
+        return sql, [self._lines, *where, self._originals]
+
+
+def _value_of(table: EventTable, field: Field) -> str:
+    value = "t.data." + ".".join(f'"{step}"' for step in field.path)
+    return f"coalesce(t.slot_id, {value})" if field.column == table.slot_column else value
 
 
 @lru_cache(256)
-def _insert_sql(event_type: str | None, absent: frozenset[str], *, plain: bool) -> str:
+def _insert_sql(event_type: str | None, absent: frozenset[str], *, with_originals: bool) -> str:
     """The statement for lines that have no field of ``absent``.
 
-    Plain, it takes lines that carry their offsets, then one attempt, file name and run for all of them. Else
-    lines, offsets, originals where fields were made null (else NULL), attempts, numbers of files from 1, and
-    the files' names and runs.
+    It takes lines that carry their places, then the file name, run and attempt of each part; and originals
+    of the lines where fields were made null (else NULL).
     """
     table = TABLE_OF[event_type]
-    fields = [field for field in table.fields if field.path[0] not in absent]
-    structure = table.structure_of(fields)
-    if plain:
-        own = {
-            "attempt": "$2",
-            "filename": "$3",
-            "run_dir": "$4",
-            "file_offset": f't."{_OFFSET}"',
-            "data": "json_extract(line, '$.data')",
-        }
-        structure = f'{{"{_OFFSET}":"BIGINT",{structure[1:]}'
-        source = "unnest($1::VARCHAR[]) AS lines(line)"
-    else:
-        own = {
-            "attempt": "attempt",
-            "filename": "list_extract($6::VARCHAR[], file_number)",
-            "run_dir": "list_extract($7::VARCHAR[], file_number)",
-            "file_offset": "file_offset",
-            "data": "json_extract(coalesce(original, line), '$.data')",
-        }
-        source = """(SELECT unnest($1::VARCHAR[]) AS line, unnest($2::BIGINT[]) AS file_offset,
-            unnest($3::VARCHAR[]) AS original, unnest($4::INTEGER[]) AS attempt,
-            unnest($5::INTEGER[]) AS file_number)"""
-    # With an offset it is converted, without one it is taken for UTC.
-    own["timestamp"] = "try_cast(t.timestamp AS TIMESTAMPTZ) AT TIME ZONE 'UTC'"
-    names = ", ".join(f'"{name}"' for name in [*dict(ENVELOPE), *(field.column for field in fields)])
+    fields = [f for f in table.fields if f.path[0] not in absent or f.column == table.slot_column]
+    structure = f'{{"{_PLACE}":"BIGINT",{table.structure_of(fields)[1:]}'
+    part = f'(t."{_PLACE}" >> {_PART_SHIFT})'
+    own = {
+        "filename": f"list_extract($2::VARCHAR[], {part})",
+        "run_dir": f"list_extract($3::VARCHAR[], {part})",
+        "attempt": f"list_extract($4::INTEGER[], {part})",
+        "file_offset": f't."{_PLACE}" & {(1 << _PART_SHIFT) - 1}',
+        "data": "json_extract(line, '$.data')",
+        # With an offset it is converted, without one it is taken for UTC.
+        "timestamp": "try_cast(t.timestamp AS TIMESTAMPTZ) AT TIME ZONE 'UTC'",
+    }
+    source = "unnest($1::VARCHAR[]) AS lines(line)"
+    if with_originals:
+        own["data"] = "json_extract(coalesce(original, line), '$.data')"
+        source = "(SELECT unnest($1::VARCHAR[]) AS line, unnest($5::VARCHAR[]) AS original)"
     columns = [own.get(name, f't."{name}"') for name, _ in ENVELOPE]
-    columns += ["t.data." + ".".join(f'"{step}"' for step in field.path) for field in fields]
+    columns += [_value_of(table, field) for field in fields]
+    names = ", ".join(f'"{name}"' for name in [*dict(ENVELOPE), *(field.column for field in fields)])
     return f"""
         INSERT INTO tail.{table.name} ({names})
         SELECT {", ".join(columns)}

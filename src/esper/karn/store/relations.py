@@ -84,15 +84,13 @@ def _sealed_arm(table: str, files: SealedFiles) -> str:
     return f"SELECT {', '.join(columns)} FROM read_parquet([{paths}])"
 
 
-def live_sql(table: EventTable, *, has_points: bool) -> str:
+def live_sql(table: EventTable) -> str:
     """Events that no later attempt of their training has replayed.
 
     A resume point is the last epoch that a checkpoint held. What an earlier attempt wrote after it was
     done again; of the point's own epoch only the types that ``resume`` notes count anew, since nobody
     says whether the checkpoint was made before or after its decisions.
     """
-    if not has_points or not has_place(table):
-        return f"SELECT * FROM ev.{table.name}"
     return f"""
         SELECT * FROM ev.{table.name} AS event
         WHERE NOT EXISTS (

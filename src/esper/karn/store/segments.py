@@ -24,7 +24,7 @@ SEGMENTS = "segments"
 META = "segment.json"
 TEMPORARY = ".tmp-"
 """Begins the name of a segment that is being written."""
-_LAYOUT = 1
+_LAYOUT = 2
 """Raised when the meaning of what is stored changes although no column does."""
 _EDGE_BYTES = 4096
 _NAME = re.compile(r"(?P<source>events[^/@]*\.jsonl)@(?P<start>\d+)-(?P<end>\d+)\Z")

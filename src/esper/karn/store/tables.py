@@ -80,6 +80,9 @@ WIDE_MAX = 2**64 - 1
 """Largest value of a UBIGINT or HUGEINT field: random seeds are 64 bits, with or without a sign."""
 
 
+_ABOUT_ONE_SLOT = ("SEED_INTERNAL_LEVEL_CHANGED", "INTERNAL_OP_METRICS", "COUNTERFACTUAL_DELTA")
+
+
 class Field(NamedTuple):
     """A typed column and where it comes from."""
 
@@ -107,6 +110,14 @@ class EventTable:
     def columns(self) -> list[tuple[str, str]]:
         """Name and SQL type of every column."""
         return [*ENVELOPE, *((field.column, field.sql_type) for field in self.fields)]
+
+    @property
+    def slot_column(self) -> str | None:
+        """The column of the slot that an event is about, as the envelope or else its data says.
+
+        Told apart once, as it is taken in: to ask it of both columns costs every query that groups by slots.
+        """
+        return "data_slot_id" if self.event_type in _ABOUT_ONE_SLOT else None
 
     @cached_property
     def nested(self) -> frozenset[str]:
@@ -171,7 +182,7 @@ def _reader_type(name: str, fields: list[tuple[tuple[str, ...], str]]) -> Any:
             members.append((path[0], _READERS[sql_type] | None if sql_type != "JSON" else Any, None))
     for step, inner in nested.items():
         members.append((step, _reader_type(f"{name}_{step}", inner) | None, None))
-    return msgspec.defstruct(f"Reader_{name}", members, kw_only=True)
+    return msgspec.defstruct(f"Reader_{name}", members, kw_only=True, gc=False)
 
 
 TABLES = [
