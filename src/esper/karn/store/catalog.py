@@ -17,6 +17,7 @@ from esper.karn.store.tables import TABLES, EventTable
 from esper.karn.store.views import create_views
 
 _WORD = re.compile(r"(?:\b(tail|ev|live)\s*\.\s*)?\b(\w+)\b")
+_TABLE = re.compile(r" FROM (tail|ev)\.(\w+)")
 _LISTS_ALL = re.compile(r"\bshow\b|\binformation_schema\b|\b(?:duckdb|pragma|sqlite|pg)_", re.IGNORECASE)
 """What asks for the names of everything there is."""
 
@@ -142,12 +143,12 @@ class Catalog:
         elif name.startswith("tail."):
             statement = relations.tail_sql(name[5:])
             self._connection.execute(statement)
-        elif "." in name and (table := name.partition(".")[2]) in relations.COLUMNS:
-            # Not by its words: the paths in it may hold any.
+        elif name == "events" or name.partition(".")[2] in relations.COLUMNS:
             statement = self._relations[name]()
-            for needed in (f"tail.{table}", f"ev.{table}"):
-                if f"FROM {needed}" in statement:
-                    self._create(needed, (*within, name))
+            # Not by its words: the paths in it may hold any.
+            for schema, table in _TABLE.findall(statement):
+                if table in relations.COLUMNS:
+                    self._create(f"{schema}.{table}", (*within, name))
             self._connection.execute(f"CREATE OR REPLACE VIEW {name} AS {statement}")
         else:
             statement = self._views[name].body if name in self._views else self._relations[name]()
@@ -171,4 +172,4 @@ class Catalog:
 
     def _events(self) -> str:
         used = [t for t in TABLES if t.name in self._in_memory or self._sealed.get(t.name)]
-        return relations.events_sql(used or TABLES[-1:])
+        return relations.events_sql(used or TABLES[-1:], self._sealed, self._in_memory)

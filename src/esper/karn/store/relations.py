@@ -8,7 +8,7 @@ events         all events of all types, the stable base for users' own views
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from esper.karn.store.tables import ENVELOPE, LIFECYCLE, PROBLEMS, TABLE_OF, TABLES, EventTable
@@ -58,30 +58,42 @@ def tail_sql(table: str) -> str:
 
 def ev_sql(table: str, sealed: Iterable[SealedFiles], *, has_tail: bool) -> str:
     """All rows of a table, from segments and from memory."""
-    arms = [_sealed_arm(table, files) for files in sealed if files.paths]
+    return _rows_sql(table, COLUMNS[table], sealed, has_tail=has_tail)
+
+
+def _rows_sql(
+    table: str, columns: Sequence[tuple[str, str]], sealed: Iterable[SealedFiles], *, has_tail: bool
+) -> str:
+    """Some columns of all rows of a table, null those that it lacks."""
+    arms = [_sealed_arm(table, columns, files) for files in sealed if files.paths]
     if has_tail or not arms:
-        arms.append(f"SELECT {', '.join(_quoted(name) for name, _ in COLUMNS[table])} FROM tail.{table}")
+        own = dict(COLUMNS[table])
+        listed = [_quoted(name) if name in own else _null(name, kind) for name, kind in columns]
+        arms.append(f"SELECT {', '.join(listed)} FROM tail.{table}")
     return " UNION ALL ".join(arms)
 
 
-def _sealed_arm(table: str, files: SealedFiles) -> str:
+def _sealed_arm(table: str, columns: Sequence[tuple[str, str]], files: SealedFiles) -> str:
     # Measured on DuckDB 2.0: a filter on an expression of ``filename`` alone leaves files unopened, and
     # substr is as cheap as a stored column, where split_part costs 10 ns a row more.
     below = f"substr(filename, {len(files.root) + 2})"
     run_dir = f"substr({below}, 1, strpos({below}, '/') - 1)"
     source = "split_part(split_part(filename, '/', -2), '@', 1)"
-    columns = []
-    for name, kind in COLUMNS[table]:
+    own = dict(COLUMNS[table])
+    listed = []
+    for name, kind in columns:
         if name == "run_dir":
-            columns.append(f"{run_dir} AS run_dir")
+            listed.append(f"{run_dir} AS run_dir")
         elif name == "filename":
-            columns.append(f"{run_dir} || '/' || {source} AS filename")
+            listed.append(f"{run_dir} || '/' || {source} AS filename")
+        elif name not in own:
+            listed.append(_null(name, kind))
         elif kind == "HUGEINT":
-            columns.append(f'"{name}"::HUGEINT AS "{name}"')
+            listed.append(f'"{name}"::HUGEINT AS "{name}"')
         else:
-            columns.append(_quoted(name))
+            listed.append(_quoted(name))
     paths = ", ".join(literal(plain_path(path)) for path in files.paths)
-    return f"SELECT {', '.join(columns)} FROM read_parquet([{paths}])"
+    return f"SELECT {', '.join(listed)} FROM read_parquet([{paths}])"
 
 
 def live_sql(table: EventTable) -> str:
@@ -115,16 +127,16 @@ def has_place(table: EventTable) -> bool:
     return all(place in {name for name, _ in table.columns} for place in PLACE)
 
 
-def events_sql(tables: Iterable[EventTable]) -> str:
-    """The envelopes of all events of these types."""
-    own = ", ".join(_quoted(name) for name, _ in ENVELOPE)
+def events_sql(
+    tables: Iterable[EventTable], sealed: Mapping[str, list[SealedFiles]], in_memory: Container[str]
+) -> str:
+    """The envelopes of all events of these types, and their places.
+
+    From the files, not from ev.<type>: columns that nobody asks for cost planning time all the same.
+    """
+    columns = [*ENVELOPE, *((place, "INTEGER") for place in PLACE)]
     return " UNION ALL ".join(
-        f"SELECT {own}, "
-        + ", ".join(
-            place if place in {name for name, _ in table.columns} else f"NULL::INTEGER AS {place}"
-            for place in PLACE
-        )
-        + f" FROM ev.{table.name}"
+        _rows_sql(table.name, columns, sealed.get(table.name, ()), has_tail=table.name in in_memory)
         for table in tables
     )
 
@@ -166,6 +178,10 @@ def macros() -> dict[str, str]:
 def literal(text: str) -> str:
     """A text as SQL writes it."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def _null(name: str, kind: str) -> str:
+    return f'NULL::{kind} AS "{name}"'
 
 
 def _quoted(name: str) -> str:
