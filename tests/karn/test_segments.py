@@ -1,67 +1,28 @@
-"""Sealed segments: the same answers as from the JSONL, whatever becomes of the segments."""
+"""Sealed segments: the same answers as from the event files, and where they lie."""
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 from pathlib import Path
 
 import pytest
 
-from esper.karn.store import loading, sealing, segments
+from esper.karn.store import loading, sealing
 from esper.karn.store.database import Store
 from esper.leyline.errors import SealingError
-from store_support import LIVE_VIEWS, SteppedTraining, level_change, open_store, write_lines
+from segment_support import REGION, answers, covered, from_jsonl, sealed, shrink_regions, two_runs
+from store_support import SteppedTraining, level_change, open_store, write_lines
 from support import read_events, write_run
-
-REGION = 50_000
-EVERYTHING = ("events", "ingest_errors", "event_gaps", "slot_thrash", "runs", *LIVE_VIEWS)
 
 
 @pytest.fixture
 def small(monkeypatch):
-    """Regions of a few lines, so that a small run has many segments."""
-    monkeypatch.setattr(sealing, "REGION_BYTES", REGION)
-    monkeypatch.setattr(sealing, "LEAST_BYTES", 0)
-    monkeypatch.setattr(sealing, "MERGE_BYTES", 2 * REGION)
+    shrink_regions(monkeypatch)
 
 
 @pytest.fixture
 def telemetry(tmp_path: Path) -> Path:
-    folder = tmp_path / "telemetry"
-    write_run(folder, "one", policy="random", prune_at=10, fossilize_at=15)
-    path = write_run(folder, "two", policy="oscillate")
-    write_lines(path, b"not json", level_change(1, 0, 1), level_change(9, 0, 3.5))
-    return folder
-
-
-def answers(store: Store) -> dict[str, list[str]]:
-    """Every row of every view that rests on segments, in no order."""
-    found = {}
-    for view in EVERYTHING:
-        rows = store.select(f"SELECT * FROM {view}")
-        found[view] = sorted(json.dumps(row) for row in rows.rows)
-    return found
-
-
-def from_jsonl(folder: Path) -> dict[str, list[str]]:
-    """The answers of a store that uses no segment, from a copy of the event files alone."""
-    copy = folder.with_name("plain")
-    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("segments"))
-    with Store(copy, seal=False) as store:
-        store.refresh()
-        found = answers(store)
-    shutil.rmtree(copy)
-    return found
-
-
-def sealed(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*/segments/events*@*"))
-
-
-def covered(store: Store) -> int:
-    return sum(file.sealed_bytes for file in store.event_files())
+    return two_runs(tmp_path)
 
 
 def test_segments_answer_as_the_event_files_do(small, telemetry):
@@ -136,83 +97,6 @@ def test_small_segments_are_merged_and_the_old_ones_deleted_when_nobody_reads_th
         monkeypatch.setattr(sealing, "KEPT_S", -60.0)
         store.seal_all()
         assert len(sealed(telemetry)) == sum(len(file.segments) for file in files)
-        assert answers(store) == from_jsonl(telemetry)
-
-
-def test_deleting_all_segments_loses_nothing(small, telemetry):
-    expected = from_jsonl(telemetry)
-    with open_store(telemetry) as store:
-        store.seal_all()
-        for folder in telemetry.glob("*/segments"):
-            shutil.rmtree(folder)
-        store.refresh()
-        assert answers(store) == expected
-
-
-def _torn(folder: Path) -> None:
-    file = next(folder.glob("*.parquet"))
-    file.write_bytes(file.read_bytes()[:-10])
-
-
-def _missing(folder: Path) -> None:
-    next(folder.glob("*.parquet")).unlink()
-
-
-def _without_meta(folder: Path) -> None:
-    (folder / segments.META).unlink()
-
-
-def _of_another_version(folder: Path) -> None:
-    meta = json.loads((folder / segments.META).read_text())
-    (folder / segments.META).write_text(json.dumps(meta | {"layout": "0-none"}))
-
-
-def _foreign(folder: Path) -> None:
-    """The segment of another run under this one's name."""
-    other = next(path for path in sealed(folder.parents[2]) if path.parts[-3] != folder.parts[-3])
-    meta = json.loads((other / segments.META).read_text())
-    mine = json.loads((folder / segments.META).read_text())
-    shutil.rmtree(folder)
-    shutil.copytree(other, folder)
-    same = {name: mine[name] for name in ("start", "end", "lines")}
-    (folder / segments.META).write_text(json.dumps(meta | same))
-
-
-@pytest.mark.parametrize("spoil", [_torn, _missing, _without_meta, _of_another_version, _foreign])
-def test_a_segment_that_is_no_good_is_passed_over_and_written_anew(small, telemetry, spoil):
-    expected = from_jsonl(telemetry)
-    with open_store(telemetry) as store:
-        store.seal_all()
-        whole = covered(store)
-    spoiled = next(segment.folder for file in store.event_files() for segment in file.segments)
-    spoil(spoiled)
-    with open_store(telemetry) as store:
-        assert spoiled in [path for file in store.event_files() for path in store.unused_segments(file)]
-        assert answers(store) == expected
-        store.seal_all()
-        assert covered(store) == whole
-        assert answers(store) == expected
-
-
-def test_segments_that_vanish_between_two_questions_are_read_from_the_event_files(small, telemetry):
-    expected = from_jsonl(telemetry)
-    with open_store(telemetry) as store:
-        store.seal_all()
-        for folder in telemetry.glob("*/segments"):
-            shutil.rmtree(folder)
-        assert answers(store) == expected
-        for folder in telemetry.glob("*/segments"):
-            shutil.rmtree(folder)
-        assert store.query("SELECT count(*) FROM events", limit=1).rows == [[len(expected["events"])]]
-
-
-def test_segments_of_a_rewritten_file_are_stale(small, telemetry):
-    path = telemetry / "one/events.jsonl"
-    with open_store(telemetry) as store:
-        store.seal_all()
-        lines = path.read_bytes().splitlines(keepends=True)
-        path.write_bytes(b"".join(lines[::-1]))
-        store.refresh()
         assert answers(store) == from_jsonl(telemetry)
 
 
@@ -299,14 +183,29 @@ def test_a_resumed_training_counts_replayed_epochs_once_when_sealed(small, tmp_p
     assert len(expected["epochs"]) == 2 * 2 * 30
 
 
-def test_a_sealed_file_that_is_rewritten_short_counts_only_what_it_holds_now(telemetry):
-    path = telemetry / "one/events.jsonl"
-    with open_store(telemetry) as store:
+def test_sealed_rows_are_given_back_to_the_system(small, tmp_path):
+    def held() -> int:
+        return store.select("SELECT sum(memory_usage_bytes)::BIGINT FROM duckdb_memory()").rows[0][0]
+
+    path = write_run(tmp_path / "source", "run", episodes=4)
+    lines = path.read_bytes()
+    with Store(tmp_path / "telemetry") as store:
+        grown = []
+        for _ in range(12):
+            write_lines(tmp_path / "telemetry/run/events.jsonl", lines, end=b"")
+            store.refresh()
+            store.seal_all()
+            grown.append(held())
+    assert grown[-1] <= grown[2] + (1 << 20)
+
+
+def test_glob_characters_in_a_folder_stand_for_themselves(tmp_path):
+    folder = tmp_path / "exp[1]*"
+    write_run(folder, "st*r")
+    write_run(folder, "star")
+    write_run(tmp_path / "exp1x", "st*r")
+    with open_store(folder) as store:
         store.seal_all()
-        lines = path.read_bytes().splitlines(keepends=True)
-        path.write_bytes(b"".join(lines[:3]))
-        store.refresh()
-        assert store.select("SELECT count(*) FROM events WHERE run_dir = 'one'").rows == [[3]]
-        path.unlink()
-        store.refresh()
-        assert store.select("SELECT count(*) FROM events WHERE run_dir = 'one'").rows == [[0]]
+        assert answers(store) == from_jsonl(folder)
+    with open_store(folder) as fresh:
+        assert answers(fresh) == from_jsonl(folder)

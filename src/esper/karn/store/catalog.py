@@ -38,6 +38,8 @@ class Catalog:
         self._has_points = False
         self._created: dict[str, str] = {}
         """The statement that made each thing that exists."""
+        self._stale: set[str] = set()
+        """Relations that existed and are to be created again."""
         self._macros = relations.macros()
         self._relations: dict[str, Callable[[], str]] = {
             "events": self._events,
@@ -53,6 +55,8 @@ class Catalog:
 
     def is_ready(self, sql: str) -> bool:
         """Whether everything that a text may need exists."""
+        if self._stale:
+            return False
         if _LISTS_ALL.search(sql):
             return self._created.keys() >= self._views.keys()
         return all(name in self._created for name in self._named_in(sql))
@@ -63,6 +67,7 @@ class Catalog:
         Raises:
             SqlFileError: if a view can't be created.
         """
+        self._renew()
         if _LISTS_ALL.search(sql):
             self.require_all()
             return
@@ -99,19 +104,24 @@ class Catalog:
             sealed: files of segments, by table; as before if None.
             in_memory: tables that have rows in memory; as before if None.
             has_points: whether some training was resumed; as before if None.
-            later: relations follow when they are next needed, since more is about to change.
+            later: relations follow at the next call, since more is about to change.
         """
         before = (self._sealed, self._in_memory, self._has_points)
         self._sealed = dict(sealed) if sealed is not None else self._sealed
         self._in_memory = frozenset(in_memory) if in_memory is not None else self._in_memory
         self._has_points = has_points if has_points is not None else self._has_points
-        if before == (self._sealed, self._in_memory, self._has_points):
-            return
-        for name, statement in list(self._created.items()):
-            if name in self._relations and self._relations[name]() != statement:
-                del self._created[name]
-                if not later:
-                    self._create(name)
+        if before != (self._sealed, self._in_memory, self._has_points):
+            for name, statement in list(self._created.items()):
+                if name in self._relations and self._relations[name]() != statement:
+                    del self._created[name]
+                    self._stale.add(name)
+        if not later:
+            self._renew()
+
+    def _renew(self) -> None:
+        for name in sorted(self._stale):  # views over them stay as they are, and find them by name
+            self._create(name)
+        self._stale.clear()
 
     def checkpoint(self) -> dict[str, str]:
         """What exists, for ``restore`` if the transaction that is about to begin is rolled back."""

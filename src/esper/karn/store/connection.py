@@ -30,7 +30,6 @@ def connect(roots: Sequence[Path], memory_limit: str, threads: int) -> duckdb.Du
         "GLOBAL TimeZone = 'UTC'",
         # A checkpoint after each 16 MiB of rows in memory makes taking them in twice as slow.
         "checkpoint_threshold = '1TB'",
-        "parquet_metadata_cache = true",
         # The system's own cache of files serves as well, and is not this process's memory.
         "enable_external_file_cache = false",
         f"allowed_directories = [{listed}]",

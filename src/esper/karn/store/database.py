@@ -23,7 +23,7 @@ from esper.karn.store.eventfile import EventFile
 from esper.karn.store.loading import Loader, Progress, cache_root
 from esper.karn.store.rows import Rows, read_rows
 from esper.karn.store.runs import AsOf, RunInfo, describe_runs
-from esper.karn.store.segments import is_missing_file, segment_folders, superseded
+from esper.karn.store.segments import is_about_a_segment, segment_folders, superseded
 from esper.karn.store.sqlfile import SqlFile
 from esper.karn.store.views import shipped_views
 from esper.leyline.errors import NotFoundError, QueryError, unknown_name
@@ -222,11 +222,11 @@ class Store:
         return self._with_files(run)
 
     def _with_files(self, run: Callable[[], Rows]) -> Rows:
-        """Run a query; once more if segments that it reads were deleted under it."""
+        """Run a query; once more if segments that it reads were deleted or damaged meanwhile."""
         try:
             return run()
-        except (QueryError, duckdb.IOException) as error:
-            if not is_missing_file(str(error)):
+        except (QueryError, duckdb.Error) as error:
+            if not is_about_a_segment(str(error)):
                 raise
         with self._lock:
             self._loader.forget_segments_seen()

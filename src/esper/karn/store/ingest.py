@@ -121,7 +121,7 @@ class Ingest:
 
         Args:
             file: the file.
-            later: relations follow when they are next needed, since more is about to change.
+            later: relations follow when the catalog is next told something, since more is about to change.
         """
         file.segments = []
         with self._transaction():

@@ -104,6 +104,10 @@ class Loader:
                 with suppress(OSError):  # the file has just gone; the next look will see that
                     self._use(file, cover)
         self._tell_catalog()
+        if self._ingest is not None:
+            # Rows that segments now stand for take memory until then. Not while somebody reads.
+            with suppress(duckdb.TransactionException):
+                self._connection.execute("CHECKPOINT")
 
     def forget_segments_seen(self) -> None:
         """Look through all segments again at the next ``adopt``."""
@@ -212,7 +216,7 @@ class Loader:
         except SealingError as error:
             self._retry_at = time.monotonic() + RETRY_S
             if self.sealing_error is None:
-                _log.warning("%s; the events stay in memory", error)
+                _log.warning("%s; everything is answered all the same", error)
             self.sealing_error = str(error)
 
     def _largest_in_memory(self) -> list[EventFile]:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,15 @@ class QueryProcess:
 
     @property
     def is_running(self) -> bool:
-        """Whether it has not ended, as far as is known."""
-        return self._process.returncode is None
+        """Whether it has not ended."""
+        if self._process.returncode is not None:
+            return False
+        if not hasattr(os, "waitid"):  # macOS
+            return True
+        # The event loop may not have heard of it yet.
+        with suppress(ChildProcessError):
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        return False
 
     async def ask(self, request: bytes) -> tuple[str, Any, bool]:
         """Send a request; the reply's kind and value, and whether the process ends with it.
@@ -122,8 +130,12 @@ class QueryProcess:
 
 
 def _ended(status: int) -> QueryError:
-    if status in (MEMORY_EXIT, -signal.SIGKILL, -signal.SIGABRT):
+    if status in (MEMORY_EXIT, -signal.SIGABRT):
         return QueryMemoryError()
+    if status == -signal.SIGKILL:
+        return QueryMemoryError(
+            "the query's process was killed, as a system that runs out of memory does; ask again"
+        )
     return QueryError(f"the query ended its process (status {status}); a new one serves the next")
 
 

@@ -194,6 +194,7 @@ def _is_out_of_memory(error: Exception) -> bool:
     return (
         isinstance(error, (MemoryError, QueryMemoryError))
         or type(error).__name__ == "OutOfMemoryException"
+        or type(error.__cause__).__name__ == "OutOfMemoryException"
         or (isinstance(error, QueryError) and str(error).startswith("Out of Memory Error"))
     )
 

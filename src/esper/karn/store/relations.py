@@ -92,7 +92,8 @@ def _sealed_arm(table: str, columns: Sequence[tuple[str, str]], files: SealedFil
             listed.append(f'"{name}"::HUGEINT AS "{name}"')
         else:
             listed.append(_quoted(name))
-    paths = ", ".join(literal(plain_path(path)) for path in files.paths)
+    # A path that exists is taken as it is, whatever glob characters it holds.
+    paths = ", ".join(map(literal, files.paths))
     return f"SELECT {', '.join(listed)} FROM read_parquet([{paths}])"
 
 
@@ -186,8 +187,3 @@ def _null(name: str, kind: str) -> str:
 
 def _quoted(name: str) -> str:
     return f'"{name}"'
-
-
-def plain_path(path: str) -> str:
-    """A path in which no character stands for others, as ``read_parquet`` would have it."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in path)

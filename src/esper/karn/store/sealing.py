@@ -106,7 +106,7 @@ class Sealer:
         selects = {}
         for table in tables:
             paths = [str(part.file(table)) for part in parts if table in part.meta.files]
-            listed = ", ".join(relations.literal(relations.plain_path(path)) for path in paths)
+            listed = ", ".join(relations.literal(path) for path in paths)
             selects[table] = f"SELECT * FROM read_parquet([{listed}])"
         first, last = parts[0].meta, parts[-1].meta
         fd = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC)

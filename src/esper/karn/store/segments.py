@@ -150,9 +150,9 @@ def is_sound(folder: Path, path: Path, start: int, end: int) -> bool:
         os.close(fd)
 
 
-def is_missing_file(error: str) -> bool:
-    """Whether DuckDB's words say that a segment's file is gone."""
-    return ".parquet" in error and ("No such file" in error or "No files found" in error)
+def is_about_a_segment(error: str) -> bool:
+    """Whether DuckDB's words name a segment's file: it may be gone, or torn, since it was looked at."""
+    return f"/{SEGMENTS}/" in error and ".parquet" in error
 
 
 def segment_folders(source: str, home: Path) -> list[Path]:
