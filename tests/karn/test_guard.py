@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from esper.karn.store.database import Store
@@ -403,3 +404,9 @@ def test_a_query_sees_one_moment_while_the_files_grow(tmp_path):
         store.refresh()
         assert now.select("SELECT count(*) FROM events").rows == before
         assert store.select("SELECT count(*) FROM events").rows == [[before[0][0] + 1]]
+
+
+def test_the_settings_that_keep_sql_from_files_are_locked(store):
+    for setting in ("enable_external_access = true", "allowed_directories = ['/']", "memory_limit = '9GB'"):
+        with pytest.raises(duckdb.Error):
+            store._connection.execute(f"SET {setting}")

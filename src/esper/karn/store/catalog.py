@@ -111,12 +111,15 @@ class Catalog:
         self._in_memory = frozenset(in_memory) if in_memory is not None else self._in_memory
         self._has_points = has_points if has_points is not None else self._has_points
         if before != (self._sealed, self._in_memory, self._has_points):
-            for name, statement in list(self._created.items()):
-                if name in self._relations and self._relations[name]() != statement:
-                    del self._created[name]
-                    self._stale.add(name)
+            self._note_stale()
         if not later:
             self._renew()
+
+    def _note_stale(self) -> None:
+        for name, statement in list(self._created.items()):
+            if name in self._relations and self._relations[name]() != statement:
+                del self._created[name]
+                self._stale.add(name)
 
     def _renew(self) -> None:
         for name in sorted(self._stale):  # views over them stay as they are, and find them by name
@@ -128,8 +131,9 @@ class Catalog:
         return dict(self._created)
 
     def restore(self, created: dict[str, str]) -> None:
-        """Take back what a rolled back transaction created."""
+        """Take back what a rolled back transaction created; relations follow at the next call."""
         self._created = created
+        self._note_stale()
 
     def _named_in(self, sql: str) -> list[str]:
         found = (f"{schema}.{word}" if schema else word for schema, word in _WORD.findall(sql.lower()))

@@ -25,7 +25,7 @@ def connect(roots: Sequence[Path], memory_limit: str, threads: int) -> duckdb.Du
             "threads": threads,
         },
     )
-    listed = ", ".join(literal(_as_database_path(root)) for root in roots)
+    listed = ", ".join(literal(as_text(str(root))) for root in roots)
     for setting in (
         "GLOBAL TimeZone = 'UTC'",
         # A checkpoint after each 16 MiB of rows in memory makes taking them in twice as slow.
@@ -34,10 +34,12 @@ def connect(roots: Sequence[Path], memory_limit: str, threads: int) -> duckdb.Du
         "enable_external_file_cache = false",
         f"allowed_directories = [{listed}]",
         "enable_external_access = false",
+        "lock_configuration = true",
     ):
         connection.execute(f"SET {setting}")
     return connection
 
 
-def _as_database_path(path: Path) -> str:
-    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+def as_text(name: str) -> str:
+    """A path or a folder's name as the database can hold it; file systems allow bytes that are no UTF-8."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

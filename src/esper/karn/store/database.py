@@ -146,7 +146,8 @@ class Store:
     def runs(self) -> list[RunInfo]:
         """Every run folder, the latest first."""
         by_run = self._by_run()
-        return self._describe(dict(sorted(by_run.items(), key=_last_event, reverse=True)))
+        latest_first = dict(sorted(by_run.items(), key=_last_event, reverse=True))
+        return describe_runs(latest_first, self.select)
 
     def run(self, run_dir: str) -> RunInfo:
         """One run folder.
@@ -155,7 +156,7 @@ class Store:
             NotFoundError: naming the nearest runs.
         """
         name = self.check_run(run_dir)
-        return self._describe({name: self._by_run()[name]})[0]
+        return describe_runs({name: self._by_run()[name]}, self.select)[0]
 
     def as_of(self, run_dirs: Sequence[str] | None = None) -> AsOf:
         """How much of the files of some runs (of all if None) the tables hold."""
@@ -183,13 +184,9 @@ class Store:
         return self._with_files(run)
 
     @contextmanager
-    def snapshot(self, *texts: str) -> Iterator[Snapshot]:
-        """The tables as they are now, for an answer made of several SELECTs while others refresh.
-
-        Args:
-            texts: what will be selected; everything may be, if none is given.
-        """
-        self._require(" ".join(texts) or "SHOW TABLES")
+    def snapshot(self) -> Iterator[Snapshot]:
+        """The tables as they are now, for an answer made of several SELECTs while others refresh."""
+        self._require("SHOW TABLES")  # nothing can be created within: everything may be needed
         with self._cursor() as cursor:
             cursor.execute("BEGIN TRANSACTION READ ONLY")
             try:
@@ -266,9 +263,6 @@ class Store:
         for file in list(self._files.values()):  # another thread's refresh may add one meanwhile
             by_run.setdefault(file.run_dir, []).append(file)
         return by_run
-
-    def _describe(self, by_run: dict[str, list[EventFile]]) -> list[RunInfo]:
-        return describe_runs(by_run, self.select)
 
 
 def _last_event(entry: tuple[str, list[EventFile]]) -> tuple[datetime, str]:

@@ -15,6 +15,7 @@ import duckdb
 
 from esper.karn.settings import cache_dir, find_event_files
 from esper.karn.store.catalog import Catalog
+from esper.karn.store.connection import as_text
 from esper.karn.store.eventfile import EventFile
 from esper.karn.store.relations import SealedFiles
 from esper.karn.store.segments import SEGMENTS, Segment, find_cover
@@ -144,7 +145,7 @@ class Loader:
         found = find_event_files(self._root)
         paths = {
             f"{run_dir}/{path.name}": (path, run_dir)
-            for run_dir, files in ((_as_text(name), files) for name, files in found.items())
+            for run_dir, files in ((as_text(name), files) for name, files in found.items())
             for path in files
         }
         gone = self.files.keys() - paths.keys()
@@ -163,7 +164,7 @@ class Loader:
 
     def _can_be_sealed(self, file: EventFile) -> bool:
         # A name that is no UTF-8 can't be handed to the database.
-        return _as_text(str(file.path)) == str(file.path)
+        return as_text(str(file.path)) == str(file.path)
 
     def _changed_cover(self, file: EventFile) -> list[Segment] | None:
         """A file's segments if they are others than those in use; None if not."""
@@ -253,11 +254,6 @@ def _changed_at(folder: Path) -> int:
         return os.stat(folder).st_mtime_ns
     except OSError:
         return 0
-
-
-def _as_text(name: str) -> str:
-    """A folder's name as the database can hold it; file systems allow bytes that are no UTF-8."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _bytes_to_read(files: Iterable[EventFile]) -> int:

@@ -25,6 +25,7 @@ from esper.leyline.errors import SealingError
 REGION_BYTES = 32 << 20
 """A file is sealed as soon as it has grown past a multiple of this; segments end there if they can."""
 LEAST_BYTES = 1 << 20
+"""Less than this past a multiple waits for more."""
 MERGE_BYTES = 256 << 20
 """Segments between two multiples of this are merged into one: opening a file costs 0.1 ms a query."""
 MERGE_COUNT = 16
@@ -71,18 +72,13 @@ class Sealer:
             "WHERE filename = ?",
             [file.filename],
         ).fetchall()
-        fd = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            edges = segments.edges_of(fd, start, end)
-        finally:
-            os.close(fd)
         meta = SegmentMeta(
             layout=segments.layout_id(),
             source=file.path.name,
             start=start,
             end=end,
             lines=file.tail.lines,
-            edges=edges,
+            edges=_edges(file, start, end),
             files={},
             state=file.state,
             resume_points=[ResumePoint(*point) for point in points],
@@ -109,11 +105,7 @@ class Sealer:
             listed = ", ".join(relations.literal(path) for path in paths)
             selects[table] = f"SELECT * FROM read_parquet([{listed}])"
         first, last = parts[0].meta, parts[-1].meta
-        fd = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            edges = segments.edges_of(fd, first.start, last.end)
-        finally:
-            os.close(fd)
+        edges = _edges(file, first.start, last.end)
         self._publish(file, msgspec.structs.replace(last, start=first.start, edges=edges, files={}), selects)
         return True
 
@@ -159,6 +151,14 @@ class Sealer:
         about.write_bytes(msgspec.json.encode(msgspec.structs.replace(meta, files=files)))
         _sync(about)
         _sync(folder)
+
+
+def _edges(file: EventFile, start: int, end: int) -> str:
+    fd = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return segments.edges_of(fd, start, end)
+    finally:
+        os.close(fd)
 
 
 def _reason(failure: Exception | None) -> str:
