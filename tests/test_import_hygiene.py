@@ -29,6 +29,7 @@ def packages_after(statement: str) -> set[str]:
         "esper.karn.jsonl.tail",
         "esper.karn.jsonl.lines",
         "esper.karn.diagnosis",
+        "esper.hosts.checkup",
     ],
 )
 def test_the_base_loads_nothing_heavy(module):

@@ -21,6 +21,13 @@ def telemetry(tmp_path: Path) -> Path:
     return folder
 
 
+def doctor(telemetry: Path, *options: str) -> str:
+    """What karn doctor says to a person whose hosts know nothing of it."""
+    done = karn("doctor", "-d", telemetry, *options, cwd=telemetry.parent, HOME=str(telemetry.parent))
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_compact_seals_a_folder_and_says_how_much(telemetry):
     size = (telemetry / "whole/events.jsonl").stat().st_size
     done = karn("compact", "-d", telemetry)
@@ -41,10 +48,11 @@ def test_a_report_from_segments_is_the_same(telemetry):
 
 
 def test_doctor_finds_nothing_in_a_whole_folder(telemetry):
-    lines = karn("doctor", "-d", telemetry).stdout.splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("whole: finished, ")
-    assert "0 bad lines" in lines[0]
+    first, *about_hosts = doctor(telemetry).splitlines()
+    assert first.startswith("whole: finished, ")
+    assert "0 bad lines" in first
+    assert len(about_hosts) == 1
+    assert "MCP SDK" in about_hosts[0]
 
 
 def test_doctor_names_bad_lines_gaps_and_ranks_that_went_silent(telemetry):
@@ -55,7 +63,7 @@ def test_doctor_names_bad_lines_gaps_and_ranks_that_went_silent(telemetry):
     second.close()
     path = telemetry / "broken/events.rank00001.jsonl"
     write_lines(path, b"not json", level_change(5, 0, 1), level_change(5, 1, 2))
-    text = karn("doctor", "-d", telemetry).stdout
+    text = doctor(telemetry)
     assert "1 problem of kind line, such as: " in text
     assert "5 events missing in 1 place: see event_gaps" in text
     assert "1 event repeated in 1 place: see event_gaps" in text
@@ -66,14 +74,16 @@ def test_doctor_names_segments_that_cannot_be_used(telemetry):
     karn("compact", "-d", telemetry)
     folder = next(telemetry.glob("whole/segments/*"))
     next(folder.glob("*.parquet")).unlink()
-    assert "1 segment can't be used; `karn compact` writes anew" in karn("doctor", "-d", telemetry).stdout
+    assert "1 segment can't be used; `karn compact` writes anew" in doctor(telemetry)
     karn("compact", "-d", telemetry)
-    assert "can't be used" not in karn("doctor", "-d", telemetry).stdout
+    assert "can't be used" not in doctor(telemetry)
 
 
 def test_doctor_as_json(telemetry):
-    (entry,) = json.loads(karn("doctor", "-d", telemetry, "--json").stdout)
+    found = json.loads(doctor(telemetry, "--json"))
+    (entry,) = found["runs"]
+    assert all(finding["ok"] for finding in found["hosts"])
     assert entry["run"]["run_dir"] == "whole"
     assert entry["gaps"] == entry["errors"] == entry["quiet_ranks"] == []
     shutil.rmtree(telemetry / "whole")
-    assert karn("doctor", "-d", telemetry, "--json").stdout == "[]\n"
+    assert json.loads(doctor(telemetry, "--json"))["runs"] == []

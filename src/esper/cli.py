@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from esper import upkeep
+from esper import hosts_command, upkeep
+from esper.compare_command import compare
 from esper.leyline.errors import TelemetryUsageError
 from esper.options import AsJson, Run, TelemetryDir
+from esper.plot_command import plot
 from esper.terminal import next_command, open_store, progress, run_app, show
 
 app = typer.Typer(
@@ -40,6 +43,11 @@ class FailOn(StrEnum):
 
 app.command()(upkeep.compact)
 app.command()(upkeep.doctor)
+app.command()(upkeep.archive)
+app.command()(compare)
+app.command()(plot)
+app.command()(hosts_command.install)
+app.command()(hosts_command.uninstall)
 
 
 @app.command()
@@ -132,14 +140,39 @@ def sql(
 
 @app.command()
 def mcp(
+    where: Annotated[
+        str | None,
+        typer.Argument(metavar="HOST:PORT", help="With --http: where to listen. Default: 127.0.0.1:8321."),
+    ] = None,
     telemetry_dir: TelemetryDir = None,
     query_timeout: Annotated[float, typer.Option(min=0.1, help="Deadline of a query in seconds.")] = 10.0,
+    queries: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of SQL files that each become a tool.")
+    ] = None,
+    views: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of SQL files that each become a view.")
+    ] = None,
+    http: Annotated[bool, typer.Option("--http", help="Serve over HTTP, at http://HOST:PORT/mcp.")] = False,
+    token_file: Annotated[
+        Path | None, typer.Option(help="With --http: file of the token. Default: $KARN_MCP_TOKEN.")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="With --http: one more name of this server.")
+    ] = None,
 ) -> None:
-    """Serve the telemetry to AI assistants over MCP, on standard input and output."""
-    from esper.karn.mcp.server import run_stdio
+    """Serve the telemetry to AI assistants over MCP, on standard input and output or over HTTP."""
+    from esper.karn.mcp.server import build_server, own_files, run_stdio
     from esper.karn.settings import telemetry_dir as folder
 
-    run_stdio(folder(telemetry_dir), query_timeout_s=query_timeout)
+    build = partial(build_server, query_timeout_s=query_timeout, own=own_files(views, queries))
+    if http:
+        from esper.karn.mcp.http.command import run_http
+
+        run_http(folder(telemetry_dir), build, where, token_file, allow_host or [])
+        return
+    if where is not None or token_file is not None or allow_host:
+        raise TelemetryUsageError("HOST:PORT, --token-file and --allow-host need --http")
+    run_stdio(folder(telemetry_dir), build)
 
 
 @app.command()

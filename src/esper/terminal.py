@@ -65,6 +65,8 @@ def open_store(telemetry_dir: Path | None) -> Iterator[Store]:
     with Store(where) as store:
         with progress("reading telemetry") as advance:
             store.refresh(advance)
+        for damage in store.damaged():
+            print(f"karn: events are lost, an archive is damaged: {damage}", file=sys.stderr)
         yield store
 
 
@@ -104,6 +106,7 @@ _EXTRA_OF = {
     "mcp": "mcp",
     "anyio": "mcp",
     "textual": "sanctum",
+    "matplotlib": "plot",
     "torch": "train",
     "sklearn": "train",
 }

@@ -12,6 +12,8 @@ from esper.leyline.errors import TelemetryUsageError
 TELEMETRY_DIR_VARIABLE = "KARN_TELEMETRY_DIR"
 DEFAULT_TELEMETRY_DIR = "telemetry"
 
+ARCHIVE_SUFFIX = ".gz"
+"""What is added to an event file's name where it is archived."""
 _EVENT_FILE = re.compile(r"events(?:\.rank(\d{5,}))?\.jsonl\Z")
 _RUN_NAME = re.compile(r"[^/\\\x00-\x1f\x7f]{1,200}\Z")
 
@@ -57,18 +59,25 @@ def rank_of_event_file(name: str) -> int | None:
     return None if found is None else int(found[1] or 0)
 
 
+def archive_of(path: Path) -> Path:
+    """Where an event file's archive lies."""
+    return path.with_name(path.name + ARCHIVE_SUFFIX)
+
+
 def find_event_files(folder: Path) -> dict[str, list[Path]]:
     """Every run of a telemetry folder with its event files in rank order, runs by name.
 
-    A folder that can't be read, or vanishes meanwhile, holds no runs.
+    A file that is archived is found under its own name. A folder that can't be read, or vanishes meanwhile,
+    holds no runs.
     """
     runs: dict[str, list[Path]] = {}
     for run in _entries(folder):
-        ranked = [
-            (rank, entry.name)
+        ranked = {
+            (rank, name)
             for entry in _entries(Path(run.path))
-            if (rank := rank_of_event_file(entry.name)) is not None and _is_file(entry)
-        ]
+            if (rank := rank_of_event_file(name := entry.name.removesuffix(ARCHIVE_SUFFIX))) is not None
+            and _is_file(entry)
+        }
         if ranked:
             runs[run.name] = [Path(run.path, name) for _, name in sorted(ranked)]
     return dict(sorted(runs.items()))

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from esper.karn.jsonl.lines import Probe, Problem, read_lines, snippet
+from esper.karn.jsonl.source import is_archived
 from esper.karn.jsonl.tail import TailReader
 from esper.karn.jsonl.timestamps import parse_timestamp
 from esper.leyline.codec import FieldError, LineError, decode_event
@@ -34,7 +35,7 @@ def validate_file(path: Path, on_progress: Callable[[int, int], None] | None = N
     Raises:
         TelemetryFileError: if there is no such file.
     """
-    if not path.is_file():
+    if not path.is_file() and not is_archived(path):
         raise TelemetryFileError(
             f"no file {path}; give an events.jsonl, for example telemetry/<run>/events.jsonl"
         )

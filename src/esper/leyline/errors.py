@@ -5,6 +5,7 @@
     ├── TelemetryFileError                          a telemetry file or folder can't be used
     │   ├── RunLockedError                          another process writes this file
     │   └── SealingError                            a segment can't be written
+    ├── HostFileError                               a host's configuration file can't be read or changed
     ├── NotFoundError          (also a LookupError) no such run, view, column, policy ...
     └── QueryError                                  the caller's SQL was refused or failed
         ├── QueryMemoryError                        it needed more memory than it may take
@@ -37,6 +38,10 @@ class RunLockedError(TelemetryFileError):
 
 class SealingError(TelemetryFileError):
     """A segment can't be written; event files and answers are as they were."""
+
+
+class HostFileError(KarnError):
+    """A host's configuration file can't be read or changed; it is as it was."""
 
 
 class NotFoundError(KarnError, LookupError):

@@ -6,13 +6,16 @@ import contextlib
 import errno
 import logging
 import os
+import shlex
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
 from esper.karn.jsonl.history import FileHistory, read_history
 from esper.karn.jsonl.lock import take_write_lock
-from esper.leyline.errors import RunLockedError, TelemetryFileError
+from esper.karn.jsonl.source import is_archived
+from esper.karn.settings import archive_of
+from esper.leyline.errors import RunLockedError, TelemetryFileError, TelemetryUsageError
 
 _log = logging.getLogger("karn")
 
@@ -23,12 +26,15 @@ class LineWriter:
     Where the file system has no locks, a warning is logged and nothing keeps a second writer out.
 
     Raises:
-        RunLockedError: if the file is open for writing already.
+        TelemetryUsageError: if the file is archived.
+        RunLockedError: if it is open for writing already.
         TelemetryFileError: if it can't be opened.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        if is_archived(path):
+            raise _archived(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -38,6 +44,7 @@ class LineWriter:
         self._close_fd.atexit = False  # a buffer may still want to be written at exit
         try:
             locked = take_write_lock(self._fd)
+            overtaken = locked is not False and _was_archived_meanwhile(path, self._fd)
             # Appending to a torn line would glue two events into one bad line and lose a good one.
             self._torn = not self._ends_with_newline()
             self.inode = os.fstat(self._fd).st_ino
@@ -51,6 +58,9 @@ class LineWriter:
                 f"{path} is being written already, by another process or an open collector; "
                 "give this one a run_dir or rank of its own"
             )
+        if overtaken:
+            self._close_fd()
+            raise _archived(path)
         if locked is None:
             _log.warning("%s is on a file system without locks: let only one process write it", path)
         with contextlib.suppress(OSError):  # a full disk: the newline then precedes the next line
@@ -144,6 +154,23 @@ class _StoppedError(OSError):
     def __init__(self, cause: OSError, written: int) -> None:
         super().__init__(cause.errno, cause.strerror)
         self.written = written
+
+
+def _was_archived_meanwhile(path: Path, fd: int) -> bool:
+    """Whether the file was archived since it was looked for: what is open was removed, or made anew."""
+    now = os.fstat(fd)
+    if not archive_of(path).exists() or (now.st_nlink and now.st_size):
+        return False
+    if now.st_nlink:
+        path.unlink()
+    return True
+
+
+def _archived(path: Path) -> TelemetryUsageError:
+    return TelemetryUsageError(
+        f"{path} is archived and can't be written: bring it back with "
+        f"`karn archive --restore {shlex.quote(path.parent.name)}`, or give another run_dir"
+    )
 
 
 def _cannot_write(path: Path, error: OSError) -> TelemetryFileError:

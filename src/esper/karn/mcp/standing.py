@@ -60,6 +60,7 @@ def standing(store: Store, run_dirs: Sequence[str] = ()) -> Standing:
         f"{count} event{'' if count == 1 else 's'} of {name} missing from the files: see event_gaps"
         for name, count in missing.items()
     ]
+    warnings += [f"events are lost, an archive is damaged: {damage}" for damage in store.damaged(run_dirs)]
     return Standing(as_of, warnings)
 
 

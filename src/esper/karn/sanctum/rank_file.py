@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from esper.karn.jsonl.lines import Probe
-from esper.karn.jsonl.lock import is_write_locked
+from esper.karn.jsonl.source import writer_lives
 from esper.karn.jsonl.tail import TailReader
 from esper.karn.jsonl.timestamps import parse_timestamp
 
@@ -83,16 +82,7 @@ class RankFile:
 
         Of a copy nobody can say: its inode is not the one that the writer noted.
         """
-        if self._inode is None:
-            return False
-        try:
-            fd = os.open(self.reader.path, os.O_RDONLY)
-        except OSError:
-            return False
-        try:
-            return os.fstat(fd).st_ino == self._inode and is_write_locked(fd) is False
-        finally:
-            os.close(fd)
+        return writer_lives(self.reader.path, self._inode) is False
 
     def recent_moments(self) -> list[datetime]:
         """When the latest events were written, UTC."""

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import msgspec
 
+from esper.karn.jsonl.source import open_events
 from esper.karn.jsonl.timestamps import parse_timestamp
-from esper.karn.settings import find_event_files, rank_of_event_file
+from esper.karn.settings import ARCHIVE_SUFFIX, find_event_files, rank_of_event_file
 
 _BLOCK_BYTES = 1 << 16
 _GIVE_UP_BYTES = 1 << 26
@@ -32,7 +33,7 @@ def _timestamp_of(line: bytes) -> datetime | None:
 def event_files(run: Path) -> list[Path]:
     """A run's event files in rank order; none where the folder can't be read."""
     try:
-        names = os.listdir(run)
+        names = {name.removesuffix(ARCHIVE_SUFFIX) for name in os.listdir(run)}
     except OSError:
         return []
     ranked = [(rank, name) for name in names if (rank := rank_of_event_file(name)) is not None]
@@ -56,13 +57,12 @@ def newest_run(telemetry_dir: Path) -> str | None:
 def last_event_at(path: Path) -> datetime | None:
     """The timestamp of a file's last whole line that has one."""
     try:
-        with open(path, "rb") as file:
-            end = file.seek(0, os.SEEK_END)
+        with open_events(path) as source:
+            end = source.size
             block = b""
             while end > 0 and len(block) < _GIVE_UP_BYTES:
                 start = max(0, end - max(_BLOCK_BYTES, len(block)))
-                file.seek(start)
-                block = file.read(end - start) + block
+                block = source.read_at(end - start, start) + block
                 # The first line of the block may be the rest of one that began before it.
                 whole = block.split(b"\n")[0 if start == 0 else 1 : -1]
                 for line in reversed(whole):

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from esper.karn.jsonl.source import is_archived
 from esper.karn.store.database import Store
 from esper.karn.store.runs import SILENT_AFTER_S, RankInfo, RunInfo, rank_info
 from esper.karn.textout import clean
@@ -27,6 +28,10 @@ class RunCheckup(msgspec.Struct, frozen=True, kw_only=True):
     segments: int
     unused_segments: int
     """Segments that are torn, stale or of another version; their bytes were read from the JSONL."""
+    archived_files: int
+    """Event files that are there packed alone."""
+    damaged: list[str]
+    """What is wrong with archives that can't be read."""
     gaps: list[dict[str, Any]]
     """Missing and repeated sequence numbers, by kind; a reason where the writer noted one."""
     errors: list[dict[str, Any]]
@@ -53,6 +58,8 @@ def check_folder(store: Store) -> list[RunCheckup]:
                 sealed_bytes=sum(file.sealed_bytes for file in files),
                 segments=sum(len(file.segments) for file in files),
                 unused_segments=sum(len(store.unused_segments(file)) for file in files),
+                archived_files=sum(is_archived(file.path) for file in files),
+                damaged=store.damaged([run.run_dir]),
                 gaps=gaps.get(run.run_dir, []),
                 errors=errors.get(run.run_dir, []),
                 quiet_ranks=[rank for rank in ranks if _is_quiet(rank)],
@@ -84,7 +91,9 @@ def checkup_text(checked: list[RunCheckup], sealing_error: str | None) -> str:
             f"{_count(run.ranks, 'file')}, {_count(run.bad_lines, 'bad line')}, "
             f"{run.unread_bytes} bytes unread, {_percent(entry.sealed_bytes, run.bytes)} sealed in "
             f"{_count(entry.segments, 'segment')}"
+            + (f", {_count(entry.archived_files, 'file')} archived" if entry.archived_files else "")
         )
+        lines += [f"  events are lost: {clean(damage)}" for damage in entry.damaged]
         for gap in entry.gaps:
             what = "missing" if gap["kind"] == "gap" else "repeated"
             reason = f", {gap['reason']}" if gap["reason"] else ""

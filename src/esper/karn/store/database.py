@@ -52,7 +52,7 @@ class Store:
 
     Args:
         telemetry_dir: folder of all runs; it may be missing, and appear later.
-        views: more views than the shipped ones, by name.
+        views: more views than the shipped ones, by name; each is created when something names it.
         memory_limit: of the database, as DuckDB writes it.
         threads: of the database.
         seal: whether large parts of the event files are written as segments, beside them or in the cache.
@@ -75,8 +75,6 @@ class Store:
         self._catalog = Catalog(self._connection, self.views)
         self._loader = Loader(self._connection, self._catalog, root, seal=seal)
         self._files = self._loader.files
-        if views:
-            self._catalog.require_all()
 
     def refresh(self, on_progress: Progress | None = None) -> None:
         """Take in every whole line that is on disk now, and forget files that are gone.
@@ -90,14 +88,17 @@ class Store:
         with self._lock:
             self._loader.refresh(on_progress)
 
-    def seal_all(self) -> None:
+    def seal_all(self, run_dir: str | None = None) -> None:
         """Write everything that was read into segments, and merge small ones.
+
+        Args:
+            run_dir: of this run alone.
 
         Raises:
             SealingError: if that is not possible.
         """
         with self._lock:
-            self._loader.seal_all()
+            self._loader.seal_all(run_dir)
 
     def event_files(self) -> list[EventFile]:
         """Every event file and what is known of it; to look at, not to change."""
@@ -109,6 +110,11 @@ class Store:
         named = {path for home in homes for path in segment_folders(file.path.name, home)}
         old = {path for home in homes for path in superseded(file.path, home, file.segments)}
         return sorted(named - old - {segment.folder for segment in file.segments})
+
+    def damaged(self, run_dirs: Sequence[str] = ()) -> list[str]:
+        """What is wrong with archives, of some runs or of all, that were needed and can't be read."""
+        files = [file for file in self.event_files() if not run_dirs or file.run_dir in run_dirs]
+        return [file.tail.damage for file in files if file.tail.damage is not None]
 
     @property
     def sealing_error(self) -> str | None:
@@ -169,17 +175,34 @@ class Store:
             lag_bytes=sum(file.unread_bytes for file in files),
         )
 
-    def select(self, sql: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> Rows:
-        """Run SQL of ours and fetch all of it.
+    def select(
+        self,
+        sql: str,
+        params: Mapping[str, Any] | Sequence[Any] | None = None,
+        *,
+        timeout_s: float | None = None,
+    ) -> Rows:
+        """Run SQL of ours, or of a file that the user gave us, and fetch all of it.
+
+        Args:
+            sql: one SELECT.
+            params: its parameters.
+            timeout_s: deadline in seconds; none if None.
 
         Raises:
             QueryError: if DuckDB refuses it.
+            QueryTimeoutError: past the deadline.
         """
 
         def run() -> Rows:
             self._require(sql)
             with self._cursor() as cursor:
-                return Snapshot(cursor).select(sql, params)
+                if timeout_s is None:
+                    return Snapshot(cursor).select(sql, params)
+                from esper.karn.store.guard import deadline
+
+                with deadline(cursor, timeout_s):
+                    return read_rows(cursor.execute(sql, params))
 
         return self._with_files(run)
 

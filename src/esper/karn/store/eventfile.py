@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
@@ -78,7 +77,7 @@ class EventFile:
     def bytes_left(self) -> int:
         """Bytes that it holds now and that were not read; some if it shrank."""
         try:
-            return abs(os.stat(self.path).st_size - self.tail.offset)
+            return self.tail.bytes_left()
         except OSError:
             return 1
 

@@ -132,21 +132,12 @@ def run_guarded(
         QueryMemoryError: if it needs more memory than there is for it.
         QueryTimeoutError: past the deadline.
     """
-    too_late = QueryTimeoutError(
-        f"the query ran past its {timeout_s:g} s; filter by run_dir, aggregate, or ask for less"
-    )
-    if _hard_deadline is not None:
-        _hard_deadline(timeout_s, too_late)
     page = [min(limit + 1, _ALL_ROWS), min(offset, _ALL_ROWS)]
     try:
-        with _interrupted_after(cursor, timeout_s):
+        with deadline(cursor, timeout_s):
             check_text(cursor, sql)
             with _rolled_back(cursor):
                 rows = read_rows(cursor.execute("SELECT * FROM query($1) LIMIT $2 OFFSET $3", [sql, *page]))
-    except duckdb.InterruptException:
-        raise too_late from None
-    except (duckdb.OutOfMemoryException, MemoryError):
-        raise QueryMemoryError from None
     except RecursionError:
         raise QueryError("a value is nested too deep; select a part of it") from None
     except duckdb.Error as error:
@@ -157,12 +148,31 @@ def run_guarded(
 
 
 @contextmanager
-def _interrupted_after(cursor: duckdb.DuckDBPyConnection, timeout_s: float) -> Iterator[None]:
+def deadline(cursor: duckdb.DuckDBPyConnection, timeout_s: float) -> Iterator[None]:
+    """End what runs on a cursor within the block once its time is over.
+
+    Args:
+        cursor: nobody else uses it.
+        timeout_s: in seconds.
+
+    Raises:
+        QueryMemoryError: if it needs more memory than there is for it.
+        QueryTimeoutError: past the deadline.
+    """
+    too_late = QueryTimeoutError(
+        f"the query ran past its {timeout_s:g} s; filter by run_dir, aggregate, or ask for less"
+    )
+    if _hard_deadline is not None:
+        _hard_deadline(timeout_s, too_late)
     timer = threading.Timer(timeout_s, cursor.interrupt)
     timer.daemon = True
     timer.start()
     try:
         yield
+    except duckdb.InterruptException:
+        raise too_late from None
+    except (duckdb.OutOfMemoryException, MemoryError):
+        raise QueryMemoryError from None
     finally:
         timer.cancel()
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from esper.karn.jsonl.source import size_of
 from esper.karn.settings import cache_dir, find_event_files
 from esper.karn.store.catalog import Catalog
 from esper.karn.store.connection import as_text
@@ -114,13 +115,17 @@ class Loader:
         """Look through all segments again at the next ``adopt``."""
         self._homes_seen.clear()
 
-    def seal_all(self) -> None:
+    def seal_all(self, run_dir: str | None = None) -> None:
         """Write everything that is in memory into segments, and merge small ones.
+
+        Args:
+            run_dir: of this run alone.
 
         Raises:
             SealingError: if that is not possible.
         """
-        self._seal_files(list(self.files.values()), everything=True)
+        files = [file for file in self.files.values() if run_dir in (None, file.run_dir)]
+        self._seal_files(files, everything=True)
         self.sealing_error = None
 
     @property
@@ -260,7 +265,7 @@ def _bytes_to_read(files: Iterable[EventFile]) -> int:
     total = 0
     for file in files:
         try:
-            total += max(0, file.path.stat().st_size - file.tail.offset)
+            total += max(0, size_of(file.path) - file.tail.offset)
         except OSError:
             continue
     return total

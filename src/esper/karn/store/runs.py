@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from esper.karn.jsonl.lock import is_write_locked
+from esper.karn.jsonl.source import writer_lives
 from esper.karn.store.eventfile import EventFile
 from esper.karn.store.rows import Rows
 
@@ -156,7 +154,7 @@ def rank_info(file: EventFile) -> RankInfo:
         rank=file.rank,
         filename=file.filename,
         finished=_is_done(file),
-        writer_lives=_writer_lives(file.path, file.state.inode),
+        writer_lives=writer_lives(file.path, file.state.inode),
         last_event=last,
         age_s=None if last is None else max(0.0, (datetime.now(UTC) - last).total_seconds()),
     )
@@ -187,22 +185,8 @@ def _status(files: Sequence[EventFile], age_s: float | None, median_gap_s: float
     if is_finished(files):
         return "finished"
     waiting = [file for file in _current_files(files) if not _is_done(file)]
-    alive = [_writer_lives(file.path, file.state.inode) for file in waiting]
+    alive = [writer_lives(file.path, file.state.inode) for file in waiting]
     if alive and all(lives is False for lives in alive):
         return "crashed"
     quiet = age_s is None or age_s > max(SILENT_AFTER_S, 10 * (median_gap_s or 0.0))
     return "silent" if quiet else "running"
-
-
-def _writer_lives(path: Path, inode: int | None) -> bool | None:
-    """Whether some process holds the file to write; None for a copy, or where locks can't be asked."""
-    if inode is None:
-        return None
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        return is_write_locked(fd) if os.fstat(fd).st_ino == inode else None
-    finally:
-        os.close(fd)

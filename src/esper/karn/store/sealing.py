@@ -17,6 +17,7 @@ from secrets import token_hex
 import duckdb
 import msgspec
 
+from esper.karn.jsonl.source import open_events
 from esper.karn.store import relations, segments
 from esper.karn.store.eventfile import EventFile
 from esper.karn.store.segments import ResumePoint, Segment, SegmentMeta
@@ -154,11 +155,8 @@ class Sealer:
 
 
 def _edges(file: EventFile, start: int, end: int) -> str:
-    fd = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return segments.edges_of(fd, start, end)
-    finally:
-        os.close(fd)
+    with open_events(file.path) as source:
+        return segments.edges_of(source, start, end)
 
 
 def _reason(failure: Exception | None) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from esper.karn.jsonl.source import Source, open_events
 from esper.karn.store.filestate import FileState
 from esper.karn.store.tables import PROBLEMS, TABLES
 
@@ -94,11 +95,14 @@ def segment_name(source: str, start: int, end: int) -> str:
     return f"{source}@{start}-{end}"
 
 
-def edges_of(fd: int, start: int, end: int) -> str:
-    """A hash of the head and tail of a stretch of a file, by which a rewritten file is known."""
+def edges_of(source: Source, start: int, end: int) -> str:
+    """A hash of the head and tail of a stretch of an event file, by which a rewritten file is known."""
+    known = source.known_edges(start, end)
+    if known is not None:
+        return known
     digest = blake2b(digest_size=16)
     for first in (start, max(start, end - _EDGE_BYTES)):
-        digest.update(os.pread(fd, min(_EDGE_BYTES, end - first), first))
+        digest.update(source.read_at(min(_EDGE_BYTES, end - first), first))
     return digest.hexdigest()
 
 
@@ -118,36 +122,33 @@ def find_cover(path: Path, homes: Sequence[Path]) -> list[Segment]:
     if 0 not in by_start:
         return []
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with open_events(path) as source:
+            return _cover(source, path.name, by_start)
     except OSError:
         return []
+
+
+def _cover(source: Source, name: str, by_start: dict[int, list[tuple[int, Path]]]) -> list[Segment]:
     cover: list[Segment] = []
-    position = 0
-    try:
-        size = os.fstat(fd).st_size
-        while position in by_start:
-            for end, folder in sorted(by_start[position], reverse=True):
-                if end <= size and (segment := _read_segment(folder, fd, path.name, position, end)):
-                    cover.append(segment)
-                    position = end
-                    break
-            else:
+    position, size = 0, source.size
+    while position in by_start:
+        for end, folder in sorted(by_start[position], reverse=True):
+            if end <= size and (segment := _read_segment(folder, source, name, position, end)):
+                cover.append(segment)
+                position = end
                 break
-    finally:
-        os.close(fd)
+        else:
+            break
     return cover
 
 
 def is_sound(folder: Path, path: Path, start: int, end: int) -> bool:
     """Whether a folder holds a whole segment that stands for these bytes of an event file."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with open_events(path) as source:
+            return _read_segment(folder, source, path.name, start, end) is not None
     except OSError:
         return False
-    try:
-        return _read_segment(folder, fd, path.name, start, end) is not None
-    finally:
-        os.close(fd)
 
 
 def is_about_a_segment(error: str) -> bool:
@@ -183,16 +184,16 @@ def _named(source: str, homes: Sequence[Path]) -> Iterator[tuple[Path, int, int]
                 yield home / name, int(found["start"]), int(found["end"])
 
 
-def _read_segment(folder: Path, fd: int, source: str, start: int, end: int) -> Segment | None:
+def _read_segment(folder: Path, source: Source, name: str, start: int, end: int) -> Segment | None:
     """The segment in a folder if it is whole and stands for these bytes of the open event file."""
     try:
         meta = _meta.decode((folder / META).read_bytes())
-        if (meta.layout, meta.source, meta.start, meta.end) != (layout_id(), source, start, end):
+        if (meta.layout, meta.source, meta.start, meta.end) != (layout_id(), name, start, end):
             return None
         for table, size in meta.files.items():
             if not _is_whole(folder / f"{table}.parquet", size):
                 return None
-        if edges_of(fd, start, end) != meta.edges:
+        if edges_of(source, start, end) != meta.edges:
             return None
     except (OSError, msgspec.DecodeError):
         return None

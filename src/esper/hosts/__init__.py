@@ -1,0 +1,1 @@
+"""Programs that start MCP servers: their configuration files, read and changed with everything else kept."""
