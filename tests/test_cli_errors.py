@@ -37,7 +37,7 @@ def folder(tmp_path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["repot"], "No such command 'repot'. Did you mean 'report'?"),
+        (["repot"], "No such command 'repot'. Did you mean 'report'"),
         (["sql", "SELECT 1", "--limit", "-1"], "'--limit'"),
         (["sql", "SELECT 1", "--format", "xml"], "is not one of 'table', 'csv', 'json'; see karn sql --help"),
         (["sql"], "Missing argument 'SELECT'"),

@@ -123,8 +123,8 @@ def test_users_own_views_may_read_ours_and_each_other_in_any_order(tmp_path):
     ids=["circle", "unknown view", "syntax", "unknown column"],
 )
 def test_views_that_can_not_be_made_are_named_by_their_files(tmp_path, own, message):
-    with pytest.raises(SqlFileError, match=message):
-        Store(tmp_path, views=own)
+    with Store(tmp_path, views=own) as store, pytest.raises(SqlFileError, match=message):
+        store.select("SHOW TABLES")
 
 
 def test_the_checkouts_own_files_are_found():

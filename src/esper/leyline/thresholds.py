@@ -44,6 +44,14 @@ RATE_BUSY_TO = 0.6
 """Bounds of an environment's internal ops per epoch: low, healthy, busy, too_frequent."""
 USAGE_GATE = 0.10
 """Share of internal ops among non-NOOP decisions below which the policy does not use them."""
+SETTLED_GATE = 0.5
+"""Share of slot episodes that end settled below which a run's levels do not come to rest."""
+ENTROPY_COLLAPSE = 0.1
+"""Share of the entropy it once had, or that a uniform choice has, below which a policy has collapsed."""
+SUSTAINED_UPDATES = 3
+"""Updates of the policy in a row that make a collapse a sustained one."""
+MIN_SAMPLES = 3
+"""Values below which a mean has no interval."""
 BASELINE_WARM_QUERY = 10
 """Baseline samples that the example query asks for: the seed's filter."""
 BASELINE_WARM_VERDICT = 100

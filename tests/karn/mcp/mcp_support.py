@@ -30,9 +30,14 @@ async def connect_in_memory(folder: Path, mode: str = "auto") -> AsyncIterator[C
 @asynccontextmanager
 async def connect_over_stdio(folder: Path, mode: str = "auto") -> AsyncIterator[Client]:
     """A client of ``karn mcp`` in a process of its own."""
-    command = ["-W", "error", "-m", "esper", "mcp", "--telemetry-dir", str(folder)]
-    async with Client(StdioServerParameters(command=sys.executable, args=command), mode=mode) as client:
+    async with Client(stdio_server(folder), mode=mode) as client:
         yield client
+
+
+def stdio_server(folder: Path, *options: str) -> StdioServerParameters:
+    """Starts ``karn mcp`` over a folder."""
+    command = ["-W", "error", "-m", "esper", "mcp", "--telemetry-dir", str(folder), *options]
+    return StdioServerParameters(command=sys.executable, args=command)
 
 
 def text_of(result: Any) -> str:

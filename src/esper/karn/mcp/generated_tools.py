@@ -74,10 +74,17 @@ def query_tool(state: ServerState, query: SqlFile) -> KarnTool:
     async def run_query(given: Arguments) -> CallToolResult:
         values = given.model_dump()
         params = {param.name: values[param.name] for param in query.params if values[param.name] is not None}
-        call = QueryCall(query=query, params=params, limit=values["limit"], cursor=values["cursor"])
+        call = QueryCall(
+            query=query,
+            params=params,
+            limit=values["limit"],
+            cursor=values["cursor"],
+            timeout_s=state.query_timeout_s,
+        )
         return table_result(await state.worker.run(query_page, call))
 
-    description = f"{query.description} Row: {query.grain}."
+    # The user's own files may leave the grain out.
+    description = f"{query.description} Row: {query.grain}." if query.grain else query.description
     return make_tool(query.name, query.title, description, arguments, run_query, TABLE_SCHEMA)
 
 

@@ -28,6 +28,7 @@ class QueryCall(msgspec.Struct, frozen=True, kw_only=True):
     """Values by the parameter's name; those that were left out are not here."""
     limit: int
     cursor: str | None
+    timeout_s: float
 
 
 class SqlCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +45,7 @@ def query_page(store: Store, call: QueryCall) -> Table:
 
     Raises:
         NotFoundError: on an unknown run, or where the latest is asked for and there is none.
+        QueryTimeoutError: past the deadline.
         TelemetryUsageError: on a cursor that can't be.
     """
     cursor = decode_cursor(call.cursor, call_digest(call.query.name, call.params))
@@ -52,7 +54,9 @@ def query_page(store: Store, call: QueryCall) -> Table:
     state = standing(store, [] if run_dir is None else [run_dir])
     offset = 0 if cursor is None else cursor.offset
     found = store.select(
-        f"SELECT * FROM (\n{call.query.body}\n) LIMIT {call.limit + 1} OFFSET {offset}", params
+        f"SELECT * FROM (\n{call.query.body}\n) LIMIT {call.limit + 1} OFFSET {offset}",
+        params,
+        timeout_s=call.timeout_s,
     )
     found.truncated = len(found.rows) > call.limit
     del found.rows[call.limit :]

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from urllib.parse import quote
 
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
+from mcp_types import Resource
 
+from esper.karn.mcp.completions import run_views
 from esper.karn.mcp.guide import guide
 from esper.karn.mcp.run_list import run_json, runs_json
 from esper.karn.mcp.state import ServerState
+from esper.karn.mcp.table import table_text
+from esper.karn.mcp.view_page import ViewCall, view_page
+from esper.karn.settings import find_event_files
 from esper.karn.store.sqlfile import SqlFile
+from esper.karn.textout import clean
 from esper.leyline.errors import KarnError, NotFoundError, unknown_name
 
 if TYPE_CHECKING:
@@ -22,6 +31,9 @@ T = TypeVar("T")
 
 MARKDOWN = "text/markdown"
 JSON = "application/json"
+CSV = "text/csv"
+ROWS_OF_RUN = 200
+"""Rows of karn://runs/{run_dir}/{view}."""
 
 
 def add_resources(server: MCPServer[Any], state: ServerState) -> None:
@@ -83,11 +95,50 @@ def add_resources(server: MCPServer[Any], state: ServerState) -> None:
     async def one_run(run_dir: str) -> str:
         return await ask(run_json, run_dir)
 
+    @server.resource(
+        "karn://runs/{run_dir}/{view}",
+        title="A view of a run",
+        description="The first rows of a view, of one run alone, as CSV; its tool and query_sql have pages.",
+        mime_type=CSV,
+    )
+    async def rows_of_run(run_dir: str, view: str) -> str:
+        names = run_views(state)
+        if view not in names:
+            raise ResourceNotFoundError(str(unknown_name("view of a run", view, names)))
+        call = ViewCall(view=view, filters={"run_dir": run_dir}, order=None, limit=ROWS_OF_RUN, cursor=None)
+        return table_text(await ask(view_page, call))
+
+
+def run_resources(telemetry_dir: Path) -> list[Resource]:
+    """Each run as a resource, the one that was written to last first; by its files alone."""
+    written: dict[str, float] = {}
+    for run_dir, files in find_event_files(telemetry_dir).items():
+        with suppress(UnicodeEncodeError):  # a name of other bytes can't be written as an address
+            run_dir.encode()
+            written[run_dir] = max(map(_changed_at, files))
+    return [
+        Resource(
+            uri=f"karn://runs/{quote(run_dir, safe='')}",
+            name=clean(run_dir),
+            description="Status, size, age and number of events of each type.",
+            mime_type=JSON,
+        )
+        for run_dir in sorted(written, key=lambda run_dir: (-written[run_dir], run_dir))
+    ]
+
+
+def _changed_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
 
 def resource_uris(state: ServerState) -> list[str]:
     """Every address that can be read, but for those of the runs."""
     views = [f"karn://views/{name}" for name in (*state.views, *state.queries)]
-    return ["karn://guide", "karn://views", "karn://runs", "karn://runs/{run_dir}", *views]
+    of_runs = ["karn://runs", "karn://runs/{run_dir}", "karn://runs/{run_dir}/{view}"]
+    return ["karn://guide", "karn://views", *of_runs, *views]
 
 
 def _view_lines(state: ServerState) -> str:

@@ -5,26 +5,36 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
+from anyio.to_thread import run_sync
 from mcp.server.caching import CacheHint
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ResourceNotFoundError, ToolError
+from mcp.server.subscriptions import InMemorySubscriptionBus
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS, CallToolResult, GetPromptResult, InputRequiredResult
+from mcp_types import INVALID_PARAMS, CallToolResult, GetPromptResult, InputRequiredResult, Resource
 
 from esper import __version__
+from esper.karn.mcp.completions import complete
 from esper.karn.mcp.folder import find_telemetry_dir
+from esper.karn.mcp.lowlevel import Subscriptions, add_handlers
 from esper.karn.mcp.prompts import add_prompts
-from esper.karn.mcp.resources import add_resources, resource_uris
+from esper.karn.mcp.resources import add_resources, resource_uris, run_resources
 from esper.karn.mcp.state import CLIENT, ServerState
 from esper.karn.mcp.tool import error_text
-from esper.karn.mcp.tools import all_tools
-from esper.karn.store.worker import StoreWorker
+from esper.karn.mcp.tools import OWN_TOOLS, all_tools
+from esper.karn.store.own_sql import NO_OWN_SQL, OwnSql, read_own_sql
+from esper.karn.store.processes import OnProgress
+from esper.karn.store.views import shipped_queries, shipped_views
+from esper.karn.store.worker import ON_PROGRESS, StoreWorker
+from esper.karn.textout import clean
 from esper.leyline.errors import unknown_name
 
 QUERY_TIMEOUT_S = 10.0
@@ -46,11 +56,16 @@ class KarnServer(MCPServer[ServerState]):
     def __init__(self, state: ServerState) -> None:
         @asynccontextmanager
         async def lifespan(_: MCPServer[ServerState]) -> AsyncIterator[ServerState]:
-            try:
-                yield state
-            finally:
-                await state.worker.close()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(subscriptions.watcher.run)
+                try:
+                    yield state
+                finally:
+                    tasks.cancel_scope.cancel()
+                    await state.worker.close()
 
+        bus = InMemorySubscriptionBus()
+        subscriptions = Subscriptions(state.telemetry_dir, bus)
         tools = all_tools(state)
         super().__init__(
             name="karn",
@@ -60,10 +75,11 @@ class KarnServer(MCPServer[ServerState]):
             tools=list(tools),
             lifespan=lifespan,
             log_level="WARNING",
+            subscriptions=bus,
             cache_hints={
                 "tools/list": _FIXED,
                 "prompts/list": _FIXED,
-                "resources/list": _FIXED,
+                "resources/list": CacheHint(ttl_ms=5_000, scope="private"),
                 "resources/templates/list": _FIXED,
             },
         )
@@ -71,6 +87,7 @@ class KarnServer(MCPServer[ServerState]):
         self._tool_names = [tool.name for tool in tools]
         add_resources(self, state)
         add_prompts(self, state)
+        add_handlers(self, subscriptions, partial(complete, state))
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[ServerState, Any] | None = None
@@ -82,7 +99,9 @@ class KarnServer(MCPServer[ServerState]):
         """
         if name not in self._tool_names:
             raise ToolError(error_text(unknown_name("tool", name, self._tool_names)))
-        CLIENT.set("" if context is None else _client(context))
+        if context is not None:
+            CLIENT.set(_client(context))
+            ON_PROGRESS.set(_progress_of(context))
         return await super().call_tool(name, arguments, context)
 
     async def read_resource(
@@ -93,6 +112,8 @@ class KarnServer(MCPServer[ServerState]):
         Raises:
             ResourceNotFoundError: naming the nearest addresses if nothing has this one.
         """
+        if context is not None:
+            ON_PROGRESS.set(_progress_of(context))
         try:
             return await super().read_resource(uri, context)
         except ResourceNotFoundError as error:
@@ -100,6 +121,10 @@ class KarnServer(MCPServer[ServerState]):
                 raise  # ours, which knows better what is near
             near = unknown_name("resource", str(uri), resource_uris(self._state))
             raise ResourceNotFoundError(error_text(near)) from error
+
+    async def list_resources(self) -> list[Resource]:
+        """The fixed resources, then the runs, the one that was written to last first."""
+        return [*await super().list_resources(), *await run_sync(run_resources, self._state.telemetry_dir)]
 
     async def get_prompt(
         self,
@@ -130,21 +155,57 @@ def _client(context: Context[ServerState, Any]) -> str:
     return str(request.headers.get("mcp-session-id") or getattr(request.client, "host", ""))
 
 
+def _progress_of(context: Context[ServerState, Any]) -> OnProgress:
+    async def tell(done: int, total: int) -> None:
+        await context.report_progress(done, total, "reading new telemetry [bytes]")
+
+    return tell
+
+
 def _invalid(error: Exception) -> MCPError:
     return MCPError(code=INVALID_PARAMS, message=error_text(error))
 
 
-def build_server(telemetry_dir: Path, *, query_timeout_s: float = QUERY_TIMEOUT_S) -> KarnServer:
+def build_server(
+    telemetry_dir: Path, *, query_timeout_s: float = QUERY_TIMEOUT_S, own: OwnSql = NO_OWN_SQL
+) -> KarnServer:
     """A server over a telemetry folder, ready for any transport.
 
     Args:
         telemetry_dir: folder of all runs; it may be missing, and appear later.
-        query_timeout_s: deadline of SQL that an assistant wrote.
+        query_timeout_s: deadline of queries in SQL files and of SQL that an assistant wrote.
+        own: views and queries besides the shipped ones.
     """
-    return KarnServer(ServerState(worker=StoreWorker(telemetry_dir), query_timeout_s=query_timeout_s))
+    return KarnServer(
+        ServerState(
+            telemetry_dir=telemetry_dir,
+            worker=StoreWorker(telemetry_dir, own.views),
+            query_timeout_s=query_timeout_s,
+            views={**shipped_views(), **own.views} if own.views else shipped_views(),
+            queries={**shipped_queries(), **own.queries} if own.queries else shipped_queries(),
+        )
+    )
 
 
-def run_stdio(telemetry_dir: Path, *, query_timeout_s: float = QUERY_TIMEOUT_S) -> None:
+def own_files(views: Path | None, queries: Path | None) -> OwnSql:
+    """The user's own SQL files; those that can't be used are named on standard error.
+
+    Args:
+        views: folder of files that each become a view, if any.
+        queries: folder of files that each become a tool, if any.
+
+    Raises:
+        TelemetryUsageError: if a folder is not there.
+    """
+    if views is None and queries is None:
+        return NO_OWN_SQL
+    own = read_own_sql(views, queries, taken=OWN_TOOLS)
+    for problem in own.problems:
+        print(f"karn: left out: {clean(problem)}", file=sys.stderr, flush=True)
+    return own
+
+
+def run_stdio(telemetry_dir: Path, build: Callable[[Path], KarnServer]) -> None:
     """Serve on standard input and output until the client closes them or Ctrl-C; does not return.
 
     A folder that is not there is waited for; one line on standard error says where it was looked for.
@@ -152,14 +213,14 @@ def run_stdio(telemetry_dir: Path, *, query_timeout_s: float = QUERY_TIMEOUT_S) 
     Args:
         telemetry_dir: as it was given: a relative one is looked for from the working directory, then
             from the checkout that this package runs from.
-        query_timeout_s: deadline of SQL that an assistant wrote.
+        build: makes the server of the folder that was found.
     """
     found = find_telemetry_dir(telemetry_dir)
     if not found.path.is_dir():
         print(f"karn: {found.missing_text}", file=sys.stderr, flush=True)
     # A thread that reads standard input can't be interrupted: nothing is lost by ending at once.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    build_server(found.path, query_timeout_s=query_timeout_s).run("stdio")
+    build(found.path).run("stdio")
     # The client has gone, and so have the query processes. A thread that reads must not keep this one.
     sys.stderr.flush()
     os._exit(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from esper.karn.store.sqlfile import SqlFile
 from esper.karn.store.views import shipped_queries, shipped_views
@@ -18,8 +19,9 @@ CLIENT: ContextVar[str] = ContextVar("client", default="")
 class ServerState:
     """One telemetry folder, and what can be asked of it."""
 
+    telemetry_dir: Path
     worker: StoreWorker
     query_timeout_s: float
-    """Deadline of SQL that an assistant wrote."""
+    """Deadline of queries in SQL files and of SQL that an assistant wrote."""
     views: Mapping[str, SqlFile] = field(default_factory=shipped_views)
     queries: Mapping[str, SqlFile] = field(default_factory=shipped_queries)

@@ -8,12 +8,17 @@ from mcp_types import CallToolResult
 from pydantic import Field
 
 from esper.karn.mcp.catalogue import view_columns, view_list
+from esper.karn.mcp.compare import COMPARISON_SCHEMA, compare_answer
 from esper.karn.mcp.generated_tools import Limit, generated_tools
+from esper.karn.mcp.plot import LEVELS_SCHEMA, picture_result, plot_answer
 from esper.karn.mcp.query_page import SqlCall, sql_page
 from esper.karn.mcp.run_list import run_list
 from esper.karn.mcp.state import CLIENT, ServerState
 from esper.karn.mcp.tool import TABLE_SCHEMA, Arguments, KarnTool, make_tool, table_result, text_result
 from esper.karn.mcp.verdict import VERDICT_SCHEMA, Detail, verdict_answer
+
+OWN_TOOLS = ("thrash_verdict", "compare_runs", "plot_levels", "list_runs", "describe_views", "query_sql")
+"""Names of the tools that no SQL file makes."""
 
 
 class ListRuns(Arguments):
@@ -38,6 +43,21 @@ class ThrashVerdict(Arguments):
     detail: Detail = "concise"
 
 
+class CompareRuns(Arguments):
+    """Arguments of compare_runs."""
+
+    control: str
+    treatment: str
+
+
+class PlotLevels(Arguments):
+    """Arguments of plot_levels."""
+
+    run_dir: str | None = None
+    env_id: int | None = None
+    slot_id: str | None = None
+
+
 class QuerySql(Arguments):
     """Arguments of query_sql."""
 
@@ -54,6 +74,13 @@ def all_tools(state: ServerState) -> list[KarnTool]:
             verdict_answer, given.run_dir, given.env_id, given.slot_id, given.detail
         )
         return text_result(answer.text, answer.structured)
+
+    async def compare_runs(given: CompareRuns) -> CallToolResult:
+        answer = await state.worker.run(compare_answer, given.control, given.treatment)
+        return text_result(answer.text, answer.structured)
+
+    async def plot_levels(given: PlotLevels) -> CallToolResult:
+        return picture_result(await state.worker.run(plot_answer, given.run_dir, given.env_id, given.slot_id))
 
     async def list_runs(given: ListRuns) -> CallToolResult:
         return table_result(await state.worker.run(run_list, given.limit, given.cursor))
@@ -76,6 +103,23 @@ def all_tools(state: ServerState) -> list[KarnTool]:
             ThrashVerdict,
             thrash_verdict,
             VERDICT_SCHEMA,
+        ),
+        make_tool(
+            "compare_runs",
+            "Treatment against control",
+            "What a treatment run changed: op usage, thrash, return, accuracy and params at the end, "
+            "blueprint dominance; and its four exit gates: passed, failed or not measurable, and why.",
+            CompareRuns,
+            compare_runs,
+            COMPARISON_SCHEMA,
+        ),
+        make_tool(
+            "plot_levels",
+            "Levels over epochs",
+            "Levels over epochs of the worst slots, reversals and since marked: sparklines, points, a PNG.",
+            PlotLevels,
+            plot_levels,
+            LEVELS_SCHEMA,
         ),
         make_tool(
             "list_runs",

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,15 @@ from esper.karn.store.query_process import (
     LAST_WORDS,
     MAX_REPLY_BYTES,
     MEMORY_EXIT,
+    PROGRESS,
     RAISED,
     frame,
 )
+from esper.karn.store.sqlfile import SqlFile
 from esper.leyline.errors import QueryError, QueryMemoryError
+
+OnProgress = Callable[[int, int], Awaitable[None]]
+"""Told the bytes that were read and those to read in all."""
 
 PROCESSES = 4
 """At most; each holds the database."""
@@ -42,6 +47,19 @@ IDLE_S = 300.0
 _ENVIRONMENT = {"PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "PYTHONHOME"}
 """What a query process is told of the server's environment, which may hold secrets."""
 _GONE = (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError, anyio.ClosedResourceError)
+
+
+def module_command(module: str) -> list[str]:
+    """Runs a module of this package in another process, with this one's Python and its warnings."""
+    return [sys.executable, "-P", *(f"-W{option}" for option in sys.warnoptions), "-m", module]
+
+
+def module_environment() -> dict[str, str]:
+    """What such a process is told of this one's environment; it imports from the same places."""
+    path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
+    kept = {n: v for n, v in os.environ.items() if n in _ENVIRONMENT or n.startswith("XDG_")}
+    # Each thread's own arena would take its part of the address space without being used.
+    return {**kept, "PYTHONPATH": path, "MALLOC_ARENA_MAX": "2"}
 
 
 class QueryProcess:
@@ -56,27 +74,20 @@ class QueryProcess:
         self.idle_since = time.monotonic()
 
     @classmethod
-    async def start(cls, telemetry_dir: Path) -> QueryProcess:
-        """Start a process over a folder; it is not waited for."""
-        path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
-        kept = {n: v for n, v in os.environ.items() if n in _ENVIRONMENT or n.startswith(("KARN_", "XDG_"))}
+    async def start(cls, telemetry_dir: Path, views: Mapping[str, SqlFile]) -> QueryProcess:
+        """Start a process over a folder, with views besides the shipped ones; it is not waited for."""
         process = await anyio.open_process(
-            [
-                sys.executable,
-                "-P",
-                *(f"-W{option}" for option in sys.warnoptions),
-                "-m",
-                "esper.karn.store.query_process",
-                str(telemetry_dir.absolute()),
-            ],
+            [*module_command("esper.karn.store.query_process"), str(telemetry_dir.absolute())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd="/",
-            # Each thread's own arena would take its part of the address space without being used.
-            env={**kept, "PYTHONPATH": path, "MALLOC_ARENA_MAX": "2"},
+            env=module_environment(),
         )
-        return cls(process)
+        started = cls(process)
+        with suppress(*_GONE):  # whoever asks it finds out
+            await started._requests.send(frame(dict(views)))
+        return started
 
     @property
     def pid(self) -> int:
@@ -95,8 +106,12 @@ class QueryProcess:
             return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
         return False
 
-    async def ask(self, request: bytes) -> tuple[str, Any, bool]:
+    async def ask(self, request: bytes, on_progress: OnProgress | None = None) -> tuple[str, Any, bool]:
         """Send a request; the reply's kind and value, and whether the process ends with it.
+
+        Args:
+            request: a frame.
+            on_progress: told how much of new telemetry was read before the answer could begin.
 
         Raises:
             QueryTimeoutError: if the query's deadline ended the process.
@@ -107,9 +122,13 @@ class QueryProcess:
             await self._requests.send(request)
             while True:
                 kind, value, last = await self._receive()
-                if kind != LAST_WORDS:
+                if kind == PROGRESS:
+                    if on_progress is not None:
+                        await on_progress(*value)
+                elif kind == LAST_WORDS:
+                    last_words = value
+                else:
                     return kind, value, last
-                last_words = value
         except _GONE:
             status = await self._process.wait()
             if status == -signal.SIGALRM and last_words is not None:
@@ -144,10 +163,12 @@ class QueryProcesses:
 
     Args:
         telemetry_dir: folder of all runs; it may be missing, and appear later.
+        views: views besides the shipped ones.
     """
 
-    def __init__(self, telemetry_dir: Path) -> None:
+    def __init__(self, telemetry_dir: Path, views: Mapping[str, SqlFile]) -> None:
         self._telemetry_dir = telemetry_dir
+        self._views = views
         self._limiter = anyio.CapacityLimiter(PROCESSES)
         self._changing = anyio.Lock()
         self._count = 0
@@ -161,6 +182,7 @@ class QueryProcesses:
         kwargs: Mapping[str, Any],
         *,
         patient: bool = False,
+        on_progress: OnProgress | None = None,
     ) -> Any:
         """Call ``function(store, *args, **kwargs)`` in a process; a cancelled caller's process is killed.
 
@@ -169,6 +191,7 @@ class QueryProcesses:
             args: for it.
             kwargs: for it.
             patient: take the process that began last, though it may still load, and leave the loaded ones.
+            on_progress: told how much of new telemetry was read, while that takes its time.
 
         Raises:
             KarnError: as the function does, or if the query ended its process.
@@ -178,7 +201,7 @@ class QueryProcesses:
         async with self._limiter:
             process = await self._take(0 if patient else -1)
             try:
-                kind, value, last = await process.ask(request)
+                kind, value, last = await process.ask(request, on_progress)
             except BaseException:
                 with anyio.CancelScope(shield=True):
                     await self._replace(process)
@@ -227,7 +250,7 @@ class QueryProcesses:
             self._idle.insert(0, await self._start())
 
     async def _start(self) -> QueryProcess:
-        process = await QueryProcess.start(self._telemetry_dir)
+        process = await QueryProcess.start(self._telemetry_dir, self._views)
         self._count += 1
         return process
 

@@ -1,8 +1,9 @@
 """The query process: one store of its own, under limits that the kernel keeps, serving until its server ends.
 
-Started as ``python -m esper.karn.store.query_process FOLDER``. Requests come on standard input and replies
-go to standard output, as frames: eight bytes of length, then a pickle. Nothing else can write there:
-both are moved away before anything is loaded, and what prints, prints to nowhere.
+Started as ``python -m esper.karn.store.query_process FOLDER``. Standard input brings first the views
+besides the shipped ones, then requests; replies go to standard output. Both are frames: eight bytes of
+length, then a pickle. Nothing else can write there: both are moved away before anything is loaded, and
+what prints, prints to nowhere.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import select
 import signal
 import sys
 import threading
+import time
 import traceback
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +24,10 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 from esper.leyline.errors import KarnError, QueryError, QueryMemoryError, QueryTimeoutError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from esper.karn.store.database import Store
+    from esper.karn.store.sqlfile import SqlFile
 
 ADDRESS_SPACE_BYTES = 1_500_000_000
 """All that the process may map. Functions such as repeat() and range() heed no limit of the database; what
@@ -40,8 +45,10 @@ MEMORY_EXIT = 77
 """Exit status of a process that the memory watchdog ended."""
 HEADER_BYTES = 8
 
-RETURNED, RAISED, LAST_WORDS = "returned", "raised", "last words"
-"""Kinds of a reply. LAST_WORDS come before the reply proper: the error to raise if the deadline ends all."""
+RETURNED, RAISED, LAST_WORDS, PROGRESS = "returned", "raised", "last words", "progress"
+"""Kinds of a reply. Two come before the reply proper: LAST_WORDS, the error to raise if the deadline ends
+all, and PROGRESS, the bytes of new telemetry that were read and those to read in all."""
+PROGRESS_PERIOD_S = 0.25
 
 _WATCHDOG_PERIOD_S = 0.05
 
@@ -52,6 +59,21 @@ def frame(message: Any) -> bytes:
     return len(body).to_bytes(HEADER_BYTES, "big") + body
 
 
+def read_frame(source: IO[bytes]) -> bytes | None:
+    """The pickle of the next message; None where there is no more."""
+    header = _read_exactly(source, HEADER_BYTES)
+    return _read_exactly(source, int.from_bytes(header, "big")) if header else None
+
+
+def _read_exactly(source: IO[bytes], size: int) -> bytes:
+    """So many bytes of an unbuffered file, and not one that comes after them; fewer at its end."""
+    parts = []
+    while size > 0 and (part := source.read(size)):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
 def main() -> NoReturn:
     """Serve until the server closes standard input."""
     requests, replies = _take_pipes()
@@ -60,7 +82,8 @@ def main() -> NoReturn:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
     limit_memory(ADDRESS_SPACE_BYTES)
     threading.Thread(target=_end_with_server, args=(requests.fileno(),), daemon=True).start()
-    _Service(Path(sys.argv[1]), replies).serve(requests)
+    if (views := read_frame(requests)) is not None:
+        _Service(Path(sys.argv[1]), pickle.loads(views), replies).serve(requests)
     os._exit(0)  # nothing is held that an orderly end would save
 
 
@@ -92,9 +115,12 @@ def start_memory_watchdog(limit_bytes: int) -> None:
 class _Service:
     """The store of a process, and how requests are answered with it."""
 
-    def __init__(self, telemetry_dir: Path, replies: IO[bytes]) -> None:
+    def __init__(self, telemetry_dir: Path, views: Mapping[str, SqlFile], replies: IO[bytes]) -> None:
         self._telemetry_dir = telemetry_dir
+        self._views = views
         self._replies = replies
+        self._is_asked: Callable[[], bool] = lambda: False
+        self._told_at = 0.0
         self._store: Store | None = None
         self._loaded_bytes = 0
         # Made now: when memory has run out there may be none to make it with.
@@ -102,10 +128,14 @@ class _Service:
 
     def serve(self, requests: IO[bytes]) -> None:
         """Load the folder, before anybody asks, then answer until the server has gone or memory has."""
+        waiting = select.poll()
+        waiting.register(requests.fileno(), select.POLLIN)
+        self._is_asked = lambda: bool(waiting.poll(0))
         with suppress(Exception):  # the first request fails the same way, and has somebody to tell
             self._fresh_store()
-        while header := requests.read(HEADER_BYTES):
-            reply, last = self._answer(requests.read(int.from_bytes(header, "big")))
+        self._is_asked = lambda: True
+        while (request := read_frame(requests)) is not None:
+            reply, last = self._answer(request)
             # Before the reply: an alarm after it would end a process that the server holds to be idle.
             signal.setitimer(signal.ITIMER_REAL, 0)
             self._send(reply)
@@ -118,10 +148,21 @@ class _Service:
             from esper.karn.store.guard import set_hard_deadline
 
             set_hard_deadline(self._arm)
-            self._store = Store(self._telemetry_dir, memory_limit=MEMORY_LIMIT, threads=DATABASE_THREADS)
-        self._store.refresh()
+            self._store = Store(
+                self._telemetry_dir,
+                views=self._views,
+                memory_limit=MEMORY_LIMIT,
+                threads=DATABASE_THREADS,
+            )
+        self._store.refresh(self._tell_progress)
         self._loaded_bytes = self._loaded_bytes or _address_space_bytes()
         return self._store
+
+    def _tell_progress(self, done: int, total: int) -> None:
+        # To nobody, it would fill the pipe.
+        if time.monotonic() >= self._told_at + PROGRESS_PERIOD_S and self._is_asked():
+            self._told_at = time.monotonic()
+            self._send(frame((PROGRESS, (done, total), False)))
 
     def _arm(self, timeout_s: float, error: QueryTimeoutError) -> None:
         """Have the kernel end this process if a query has not ended soon after its deadline.
@@ -167,7 +208,8 @@ class _Service:
 
 
 def _take_pipes() -> tuple[IO[bytes], IO[bytes]]:
-    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    # Unbuffered: what waits in the pipe can be seen there.
+    requests, replies = os.fdopen(os.dup(0), "rb", buffering=0), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)

@@ -62,6 +62,8 @@ class SqlFile(msgspec.Struct, frozen=True):
     params: list[Param]
     body: str
     """The SELECT."""
+    body_line: int = 1
+    """Number of the file's line on which it begins."""
 
 
 def read_sql_file(path: Path) -> SqlFile:
@@ -85,6 +87,7 @@ def read_sql_file(path: Path) -> SqlFile:
         if word not in header.said:
             raise SqlFileError(f"{path.name}:{end}: no '-- {word}: ...' line before the SELECT")
     body = "\n".join(lines[n_header:]).strip().removesuffix(";")
+    first = next((i for i, line in enumerate(lines[n_header:], end) if line.strip()), end)
     if not body:
         raise SqlFileError(f"{path.name}:{end}: no SELECT after the header")
     _check_params(path.name, header, lines, n_header)
@@ -97,6 +100,7 @@ def read_sql_file(path: Path) -> SqlFile:
         columns=header.columns,
         params=list(header.params.values()),
         body=body,
+        body_line=first,
     )
 
 

@@ -5,20 +5,25 @@ This is the one place where a front end's queries happen; the front end itself l
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
 from weakref import WeakValueDictionary
 
 import anyio
 
-from esper.karn.store.processes import PROCESSES, QueryProcesses
+from esper.karn.store.processes import PROCESSES, OnProgress, QueryProcesses
+from esper.karn.store.sqlfile import SqlFile
 
 if TYPE_CHECKING:
     from esper.karn.store.database import Store
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+ON_PROGRESS: ContextVar[OnProgress | None] = ContextVar("on_progress", default=None)
+"""Told, for the call that is being served, how far the reading of new telemetry has come."""
 
 FOREIGN_SQL = PROCESSES - 1
 """Queries that somebody else wrote and that run at once: one process is always left for our own tools."""
@@ -33,10 +38,11 @@ class StoreWorker:
 
     Args:
         telemetry_dir: folder of all runs; it may be missing, and appear later.
+        views: views besides the shipped ones.
     """
 
-    def __init__(self, telemetry_dir: Path) -> None:
-        self._processes = QueryProcesses(telemetry_dir)
+    def __init__(self, telemetry_dir: Path, views: Mapping[str, SqlFile] | None = None) -> None:
+        self._processes = QueryProcesses(telemetry_dir, views or {})
         self._foreign = anyio.CapacityLimiter(FOREIGN_SQL)
         self._of_client: WeakValueDictionary[str, anyio.CapacityLimiter] = WeakValueDictionary()
 
@@ -54,7 +60,7 @@ class StoreWorker:
             KarnError: as the function does, or QueryError if it ended its process.
             RuntimeError: for any other error of the function.
         """
-        return cast(T, await self._processes.call(function, args, kwargs))
+        return cast(T, await self._processes.call(function, args, kwargs, on_progress=ON_PROGRESS.get()))
 
     async def run_sql(
         self, client: str, function: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs
@@ -72,7 +78,10 @@ class StoreWorker:
         async with of_client, self._foreign:
             # A client whose queries end their processes would take the loaded ones as fast as they are made.
             patient = of_client.borrowed_tokens > 1
-            return cast(T, await self._processes.call(function, args, kwargs, patient=patient))
+            tell = ON_PROGRESS.get()
+            return cast(
+                T, await self._processes.call(function, args, kwargs, patient=patient, on_progress=tell)
+            )
 
     async def close(self) -> None:
         """End the processes; a later call starts them again."""
