@@ -14,7 +14,7 @@ import pytest
 from support import ROOT
 
 LINUX = sys.platform == "linux"
-TABLES = {"store": 1, "ingest": 2, "cold": 1, "growth": 2, "process": 2}
+TABLES = {"store": 1, "ingest": 2, "cold": 1, "growth": 2, "process": 2, "mcp": 3}
 """How many tables each benchmark writes."""
 QUESTIONS = {
     "thrash check",
@@ -84,6 +84,12 @@ def test_all_four_ways_answer_the_six_questions_alike(tmp_path: Path) -> None:
     assert found.keys() == {*QUESTIONS, "sum"}
     assert all(found.values()), "each question has rows to agree on"
     assert all(row[f"{way} cpu"] > 0 for row in rows for way in ("karn", "reparse", "polars", "floor"))
+
+
+def test_the_server_is_measured_beside_the_least_one(tmp_path: Path) -> None:
+    tables = measured("mcp", tmp_path, "--runs", "2", "--calls", "40")
+    assert len(tables) == TABLES["mcp"]
+    assert all(value > 0 for rows in tables.values() for row in rows for value in row.values())
 
 
 def test_growth_is_fitted_over_events_and_runs(tmp_path: Path) -> None:

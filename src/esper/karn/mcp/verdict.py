@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from esper.karn.diagnosis import RunVerdict, verdict_text
+from esper.karn.mcp.harmless import MAX_NAME, cut_texts, line
 from esper.karn.mcp.standing import standing
-from esper.karn.mcp.table import as_of_text, cut_cell
-from esper.karn.textout import clean
+from esper.karn.mcp.table import as_of_text
 
 if TYPE_CHECKING:
     from esper.karn.store.database import Store
@@ -19,9 +19,6 @@ Detail = Literal["concise", "full"]
 _BUDGETS = {"slots": 16_000, "evidence": 8_000, "environments": 4_000, "ranks": 2_000}
 """Bytes of JSON that each list may take; the rest of a verdict is short."""
 _TIMES = {"concise": 1, "full": 3}
-_MAX_TEXT = 1_000
-_MAX_NAME = 80
-"""Characters of a sentence, and of a name from telemetry in it."""
 
 VERDICT_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -33,6 +30,7 @@ VERDICT_SCHEMA: dict[str, Any] = {
         "indicator": {"type": ["string", "null"]},
         "slots": {"type": "array", "items": {"type": "object"}},
         "evidence": {"type": "array", "items": {"type": "object"}},
+        "next": {"type": "array", "items": {"type": "string"}},
         "as_of": {"type": "object"},
         "warnings": {"type": "array", "items": {"type": "string"}},
     },
@@ -60,7 +58,7 @@ def verdict_answer(
     name = store.check_run(run_dir)
     state = standing(store, [name])
     verdict = thrash_verdict(store, name, env_id, slot_id)
-    structured: dict[str, Any] = _cut_texts(msgspec.to_builtins(verdict))
+    structured: dict[str, Any] = cut_texts(msgspec.to_builtins(verdict))
     structured["environments"].sort(key=lambda env: -env["thrashing"])
     warnings = list(state.warnings)
     for part, budget in _BUDGETS.items():
@@ -69,8 +67,10 @@ def verdict_answer(
             more = "query slot_thrash for all" if detail == "full" else "detail 'full' shows more"
             warnings.append(f"{part}: the first {len(kept)} of {len(structured[part])}; {more}")
         structured[part] = kept
-    structured |= {"as_of": state.as_of, "warnings": warnings}
-    text = f"{verdict_text(_harmless(verdict), detail)}\n{as_of_text(state.as_of)}"
+    following = _next_calls(verdict)
+    structured |= {"next": following, "as_of": state.as_of, "warnings": warnings}
+    shown = verdict_text(_harmless(verdict), detail)
+    text = f"{shown}\nnext: {line('; '.join(following))}\n{as_of_text(state.as_of)}"
     return VerdictAnswer(text, structured)
 
 
@@ -83,30 +83,39 @@ def _first_that_fit(entries: list[Any], budget_bytes: int) -> list[Any]:
     return entries
 
 
-def _cut_texts(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _cut_texts(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_cut_texts(entry) for entry in value]
-    return cut_cell(value, _MAX_TEXT)
-
-
 def _harmless(verdict: RunVerdict) -> RunVerdict:
     """The verdict with names and notes that can be shown in a line of text."""
     return msgspec.structs.replace(
         verdict,
-        run_dir=_line(verdict.run_dir, _MAX_NAME),
-        answer=_line(verdict.answer),
+        run_dir=line(verdict.run_dir, MAX_NAME),
+        answer=line(verdict.answer),
         slots=[
             slot
             if slot.slot_id is None
-            else msgspec.structs.replace(slot, slot_id=_line(slot.slot_id, _MAX_NAME))
+            else msgspec.structs.replace(slot, slot_id=line(slot.slot_id, MAX_NAME))
             for slot in verdict.slots
         ],
-        notes=[_line(note) for note in verdict.notes],
+        notes=[line(note) for note in verdict.notes],
     )
 
 
-def _line(text: str, longest: int = _MAX_TEXT) -> str:
-    cut: str = cut_cell(text, longest)
-    return clean(cut)
+def _next_calls(verdict: RunVerdict) -> list[str]:
+    """The calls that show the evidence of a verdict, or find what it lacks; names in them as JSON."""
+    run = f"run_dir={_json(verdict.run_dir)}"
+    if verdict.label == "insufficient_data":
+        return [
+            f"list_runs() says whether it still runs; internal_op_usage({run}) whether ops are used at all"
+        ]
+    worst = next((slot for slot in verdict.slots if slot.slot_id is not None), None)
+    calls = []
+    if worst is not None and len(worst.slot_id or "") <= MAX_NAME:
+        where = f"{run}, env_id={_json(worst.env_id)}, slot_id={_json(worst.slot_id)}"
+        calls = [
+            f"plot_levels({where}) draws its worst slot",
+            f"seed_internal_levels({where}) lists its changes",
+        ]
+    return [*calls, f"counterfactual_by_op({run}) has the effects of all ops"]
+
+
+def _json(value: str | int | None) -> str:
+    return msgspec.json.encode(value).decode()
