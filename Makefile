@@ -3,9 +3,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-BENCHMARKS := store ingest cold growth process
+CLIENTS := tests/clients
+INSTALLED := $(CLIENTS)/node_modules/.clients $(CLIENTS)/.venv/.clients
 
-.PHONY: demo test bench runs schema figures picture readme clean
+BENCHMARKS := store ingest cold growth process mcp
+
+.PHONY: demo test test-clients bench runs schema figures picture readme clean
 
 demo: $(VENV)/.demo ## what an assistant sees, over a real MCP connection
 	@$(BIN)/python examples/demo.py
@@ -16,6 +19,9 @@ test: $(VENV)/.dev ## lint, types, import contracts, all tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2
+
+test-clients: $(VENV)/.dev $(INSTALLED) ## the MCP server with clients that nobody here wrote
+	$(BIN)/pytest $(CLIENTS)
 
 # BENCH="--events 10000 --rounds 1" makes it quick; BENCH=--large adds 10 million events.
 bench: $(VENV)/.dev ## measure Karn beside the same work without it
@@ -35,6 +41,18 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e ".[all,dev]"
 	@touch $@ $(VENV)/.demo
 
+# One of the packages is Node itself: the clients need a newer one than most systems have.
+$(CLIENTS)/node_modules/.clients: $(CLIENTS)/package.json $(CLIENTS)/package-lock.json
+	@command -v npm > /dev/null || { echo "make test-clients needs npm, and found none" >&2; exit 1; }
+	npm ci --prefix $(CLIENTS) --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# fastmcp apart from the project: it brings its own version of the SDK.
+$(CLIENTS)/.venv/.clients: $(CLIENTS)/requirements.txt
+	$(PYTHON) -m venv $(CLIENTS)/.venv
+	$(CLIENTS)/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
 runs: $(VENV)/.dev ## record the example runs anew
 	$(BIN)/python examples/record_runs.py
 
@@ -51,4 +69,4 @@ readme: $(VENV)/.dev ## fill the README's answer and tables from the program
 	$(BIN)/python docs/make_readme.py
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) $(CLIENTS)/.venv $(CLIENTS)/node_modules build dist

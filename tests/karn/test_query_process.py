@@ -173,6 +173,14 @@ async def test_memory_is_refused_and_all_of_it_given_back(worker: StoreWorker) -
     assert await worker.run(pid) != before
 
 
+async def test_a_process_of_another_version_ends_and_says_why(
+    worker: StoreWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("esper.karn.store.processes.PROTOCOL", "karn query process 1, 0.0.1")
+    with pytest.raises(QueryError, match="Karn was updated while this server ran"):
+        await worker.run(Store.run_names)
+
+
 def test_where_the_kernel_limits_no_memory_a_watchdog_does() -> None:
     code = """
 from esper.karn.store.query_process import start_memory_watchdog

@@ -66,13 +66,12 @@ class KarnServer(MCPServer[ServerState]):
 
         bus = InMemorySubscriptionBus()
         subscriptions = Subscriptions(state.telemetry_dir, bus)
-        tools = all_tools(state)
         super().__init__(
             name="karn",
             title="Karn",
             version=__version__,
             instructions=INSTRUCTIONS,
-            tools=list(tools),
+            tools=[*all_tools(state)],
             lifespan=lifespan,
             log_level="WARNING",
             subscriptions=bus,
@@ -84,7 +83,6 @@ class KarnServer(MCPServer[ServerState]):
             },
         )
         self._state = state
-        self._tool_names = [tool.name for tool in tools]
         add_resources(self, state)
         add_prompts(self, state)
         add_handlers(self, subscriptions, partial(complete, state))
@@ -97,8 +95,9 @@ class KarnServer(MCPServer[ServerState]):
         Raises:
             ToolError: naming the nearest tools if there is none of this name.
         """
-        if name not in self._tool_names:
-            raise ToolError(error_text(unknown_name("tool", name, self._tool_names)))
+        tools = [tool.name for tool in self._tool_manager.list_tools()]
+        if name not in tools:
+            raise ToolError(error_text(unknown_name("tool", name, tools)))
         if context is not None:
             CLIENT.set(_client(context))
             ON_PROGRESS.set(_progress_of(context))

@@ -132,6 +132,9 @@ def _lean_property(field: dict[str, Any]) -> dict[str, Any]:
     return lean
 
 
+TEXT_OR_NULL = {"anyOf": [{"type": "string"}, {"type": "null"}]}
+"""Not as a list of types: some clients know one type alone."""
+
 TABLE_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -139,7 +142,7 @@ TABLE_SCHEMA: dict[str, Any] = {
         "rows": {"type": "array", "items": {"type": "array"}},
         "row_count": {"type": "integer"},
         "truncated": {"type": "boolean"},
-        "next_cursor": {"type": ["string", "null"]},
+        "next_cursor": TEXT_OR_NULL,
         "as_of": {"type": "object"},
         "warnings": {"type": "array", "items": {"type": "string"}},
     },

@@ -10,6 +10,7 @@ from esper.karn.diagnosis import RunVerdict, verdict_text
 from esper.karn.mcp.harmless import MAX_NAME, cut_texts, line
 from esper.karn.mcp.standing import standing
 from esper.karn.mcp.table import as_of_text
+from esper.karn.mcp.tool import TEXT_OR_NULL
 
 if TYPE_CHECKING:
     from esper.karn.store.database import Store
@@ -27,7 +28,7 @@ VERDICT_SCHEMA: dict[str, Any] = {
         "label": {"type": "string"},
         "answer": {"type": "string"},
         "band": {"type": "string"},
-        "indicator": {"type": ["string", "null"]},
+        "indicator": TEXT_OR_NULL,
         "slots": {"type": "array", "items": {"type": "object"}},
         "evidence": {"type": "array", "items": {"type": "object"}},
         "next": {"type": "array", "items": {"type": "string"}},

@@ -27,7 +27,9 @@ from esper.karn.store.query_process import (
     LAST_WORDS,
     MAX_REPLY_BYTES,
     MEMORY_EXIT,
+    OUTDATED_EXIT,
     PROGRESS,
+    PROTOCOL,
     RAISED,
     frame,
 )
@@ -86,7 +88,7 @@ class QueryProcess:
         )
         started = cls(process)
         with suppress(*_GONE):  # whoever asks it finds out
-            await started._requests.send(frame(dict(views)))
+            await started._requests.send(frame((PROTOCOL, dict(views))))
         return started
 
     @property
@@ -151,6 +153,8 @@ class QueryProcess:
 def _ended(status: int) -> QueryError:
     if status in (MEMORY_EXIT, -signal.SIGABRT):
         return QueryMemoryError()
+    if status == OUTDATED_EXIT:
+        return QueryError("Karn was updated while this server ran: start the server again")
     if status == -signal.SIGKILL:
         return QueryMemoryError(
             "the query's process was killed, as a system that runs out of memory does; ask again"

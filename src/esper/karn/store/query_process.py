@@ -1,9 +1,9 @@
 """The query process: one store of its own, under limits that the kernel keeps, serving until its server ends.
 
-Started as ``python -m esper.karn.store.query_process FOLDER``. Standard input brings first the views
-besides the shipped ones, then requests; replies go to standard output. Both are frames: eight bytes of
-length, then a pickle. Nothing else can write there: both are moved away before anything is loaded, and
-what prints, prints to nowhere.
+Started as ``python -m esper.karn.store.query_process FOLDER``. Standard input brings first the protocol and
+the views besides the shipped ones, then requests; replies go to standard output. All are frames: eight
+bytes of length, then a pickle. Nothing else can write there: both are moved away before anything is loaded,
+and what prints, prints to nowhere.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
+from esper import __version__
 from esper.leyline.errors import KarnError, QueryError, QueryMemoryError, QueryTimeoutError
 
 if TYPE_CHECKING:
@@ -43,7 +44,11 @@ MAX_GROWTH_BYTES = 250_000_000
 find too little of it (allocators keep what was freed)."""
 MEMORY_EXIT = 77
 """Exit status of a process that the memory watchdog ended."""
+OUTDATED_EXIT = 78
+"""Exit status of a process that is of another version than the server which started it."""
 HEADER_BYTES = 8
+PROTOCOL = f"karn query process 2, {__version__}"
+"""Raised with every change to what goes through the pipes: files may be updated under a server that runs."""
 
 RETURNED, RAISED, LAST_WORDS, PROGRESS = "returned", "raised", "last words", "progress"
 """Kinds of a reply. Two come before the reply proper: LAST_WORDS, the error to raise if the deadline ends
@@ -82,8 +87,12 @@ def main() -> NoReturn:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
     limit_memory(ADDRESS_SPACE_BYTES)
     threading.Thread(target=_end_with_server, args=(requests.fileno(),), daemon=True).start()
-    if (views := read_frame(requests)) is not None:
-        _Service(Path(sys.argv[1]), pickle.loads(views), replies).serve(requests)
+    if (first := read_frame(requests)) is not None:
+        protocol, *rest = pickle.loads(first)
+        if protocol != PROTOCOL:
+            os._exit(OUTDATED_EXIT)
+        [views] = rest
+        _Service(Path(sys.argv[1]), views, replies).serve(requests)
     os._exit(0)  # nothing is held that an orderly end would save
 
 
