@@ -10,11 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from esper.karn.sanctum.slot_counts import SlotCounter
-from esper.karn.sanctum.state import SlotInternalState
+from esper.karn.sanctum.state import Position, SlotInternalState
 from esper.leyline.events import TelemetryEventType
-
-Position = tuple[int, int]
-"""Episode, and epoch within it."""
 
 
 @dataclass(slots=True)

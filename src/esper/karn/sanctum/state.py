@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from esper.karn.diagnosis import SlotVerdict
+from esper.karn.diagnosis import Effect, SlotVerdict
 from esper.leyline.thresholds import MIN_PAIRS, band, indicator
+
+Position = tuple[int, int]
+"""Episode, and epoch within it."""
 
 SlotKey = tuple[int | None, str]
 """Environment and slot. Slot names repeat in every environment; the environment is unique over ranks."""
@@ -40,6 +43,12 @@ class SlotInternalState:
     """The judgement on this slot over the whole run, with every number behind it."""
     place: int | None = None
     """Place among the run's slots, the worst first, from 0; None without a verdict."""
+    rank: int = 0
+    """The process that trains the environment."""
+    blueprint_id: str | None = None
+    """Kind of seed, where the events say so."""
+    levels: tuple[int, ...] = ()
+    """The seed's level before the first of its latest changes, then after each of them, the newest last."""
 
     @property
     def has_ladder(self) -> bool:
@@ -99,6 +108,8 @@ class RunPosition:
     bytes_total: int = 0
     behind: bool = False
     """The files hold more whole lines than were read."""
+    events_per_s: float | None = None
+    """Of the last seconds, by the events' own timestamps; None where that says nothing."""
 
     @property
     def over(self) -> bool:
@@ -119,6 +130,12 @@ class SanctumSnapshot:
     n_reversals: int = 0
     changes: tuple[LevelChange, ...] = ()
     """The latest level changes, the newest last."""
+    effects: tuple[Effect, ...] = ()
+    """What GROW and SHRINK did against the NOOP baseline, by the same rules as the verdict's effects."""
+    moment: Position | None = None
+    """Where in the run's history this is; None for its end, as far as it was read."""
+    first_thrash: Position | None = None
+    """Where the earliest of the slots that are named as thrashing began to."""
 
     @property
     def reversal_rate(self) -> float | None:
