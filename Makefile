@@ -8,7 +8,7 @@ INSTALLED := $(CLIENTS)/node_modules/.clients $(CLIENTS)/.venv/.clients
 
 BENCHMARKS := store ingest cold growth process mcp
 
-.PHONY: demo test test-clients bench runs schema figures picture readme clean
+.PHONY: demo test test-clients bench runs schema figures picture readme questions clean
 
 demo: $(VENV)/.demo ## what an assistant sees, over a real MCP connection
 	@$(BIN)/python examples/demo.py
@@ -67,6 +67,9 @@ picture: $(VENV)/.dev ## draw Sanctum's picture for the README from a recorded r
 
 readme: $(VENV)/.dev ## fill the README's answer and tables from the program
 	$(BIN)/python docs/make_readme.py
+
+questions: $(VENV)/.dev ## fill docs/questions.md by asking the server
+	PYTHONPATH=tests:tests/karn/mcp $(BIN)/python docs/make_questions.py
 
 clean:
 	rm -rf $(VENV) $(CLIENTS)/.venv $(CLIENTS)/node_modules build dist

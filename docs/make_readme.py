@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from mcp import Client
+from mcp_types import Prompt
 
 from esper.karn.diagnosis import verdict_text
 from esper.karn.mcp.server import build_server
@@ -19,7 +20,7 @@ EXAMPLES = ROOT / "examples/telemetry"
 
 
 def filled(readme: str) -> str:
-    """The README's text with the answer and both tables as they are now."""
+    """The README's text with the answer and all tables as they are now."""
     with Store(EXAMPLES) as store:
         store.refresh()
         answer = verdict_text(thrash_verdict(store, "oscillate"))
@@ -29,7 +30,7 @@ def filled(readme: str) -> str:
         readme,
         flags=re.DOTALL,
     )
-    for name, rows in (("tools", asyncio.run(tool_rows())), ("views", view_rows())):
+    for name, rows in {**asyncio.run(server_rows()), "views": view_rows()}.items():
         table = "\n".join([f"| {name[:-1]} | what it gives |", "|---|---|", *rows])
         readme = re.sub(
             rf"<!-- {name} -->.*?<!-- /{name} -->",
@@ -40,11 +41,38 @@ def filled(readme: str) -> str:
     return readme
 
 
-async def tool_rows() -> list[str]:
-    """One line for each tool that the server lists."""
+async def server_rows() -> dict[str, list[str]]:
+    """One line for each tool, resource, template and prompt that the server lists, but for single runs."""
     async with Client(build_server(EXAMPLES)) as client:
         tools = (await client.list_tools()).tools
-    return [f"| `{tool.name}` | {tool.title} |" for tool in tools]
+        resources = (await client.list_resources()).resources
+        templates = (await client.list_resource_templates()).resource_templates
+        prompts = (await client.list_prompts()).prompts
+    addresses = {
+        **{str(resource.uri): resource for resource in resources if resource.title is not None},
+        **{template.uri_template: template for template in templates},
+    }
+    return {
+        "tools": [f"| `{tool.name}` | {tool.title} |" for tool in tools],
+        "resources": [
+            f"| `{address}` | {_line(entry.description)} |" for address, entry in addresses.items()
+        ],
+        "prompts": [
+            f"| `{prompt.name}`{_arguments(prompt)} | {_line(prompt.description)} |" for prompt in prompts
+        ],
+    }
+
+
+def _line(description: str | None) -> str:
+    return (description or "").removesuffix(".")
+
+
+def _arguments(prompt: Prompt) -> str:
+    given = [
+        f"`{argument.name}`" if argument.required else f"[`{argument.name}`]"
+        for argument in prompt.arguments or []
+    ]
+    return f" {' '.join(given)}" if given else ""
 
 
 def view_rows() -> list[str]:

@@ -132,6 +132,19 @@ def test_the_command_says_what_it_leaves_out_and_where_a_folder_is_missing(own, 
     assert missing.stderr.count("\n") == 1
 
 
+async def test_a_text_that_reads_like_a_default_is_taken_as_it_is(own, two_runs):
+    views, queries = own
+    text = "-- title: Echo\n-- description: What was given.\n-- param said VARCHAR = all: a text\n"
+    (queries / "echo.sql").write_text(f"{text}SELECT $said AS said\n")
+    (queries / "wrong.sql").write_text(text.replace("= all", "= latest") + "SELECT $said AS said\n")
+    found = read_own_sql(views, queries)
+    assert found.problems == ["wrong.sql:3: only 'run_dir VARCHAR' can be latest, not said VARCHAR"]
+    async with Client(build_server(two_runs, own=found)) as client:
+        for said in ("latest", "all"):
+            assert dicts(await ask(client, "echo", said=said)) == [{"said": said}]
+        assert dicts(await ask(client, "echo")) == [{"said": None}]
+
+
 async def test_an_own_query_that_never_ends_is_ended(own, two_runs):
     views, queries = own
     (queries / "endless.sql").write_text(

@@ -14,6 +14,10 @@ DELIBERATE_FROM = 2.0
 """Times a uniform choice's probability from which it chooses deliberately."""
 
 
+_SHOWN = 1e-4
+"""The last digit of an effect that is shown; what rounds to nothing is no effect."""
+
+
 class Clue(msgspec.Struct, frozen=True):
     """One piece of evidence. Not ``measurable``: ``text`` says which fields are absent."""
 
@@ -183,9 +187,13 @@ def effect(
     elif loss_low is None or loss_high is None:
         text = f"{name}: loss advantage {_number(loss[0])} over only {n} ops, too few for an interval"
     else:
-        word = "lower" if loss_high < 0 else "higher" if loss_low > 0 else "no clearly different"
+        if max(abs(loss_low), abs(loss_high)) < _SHOWN / 2:
+            said = "the same loss as NOOP"
+        else:
+            word = "lower" if loss_high < 0 else "higher" if loss_low > 0 else "no clearly different"
+            said = f"{word} loss than NOOP"
         text = (
-            f"{name} went with {word} loss than NOOP: {_number(loss[0])} "
+            f"{name} went with {said}: {_number(loss[0])} "
             f"[{loss_low:+.4f}, {loss_high:+.4f}], accuracy {_number(accuracy[0])} "
             f"(n = {n} of {n_all}, those with {BASELINE_WARM_VERDICT} NOOPs behind the baseline)"
         )

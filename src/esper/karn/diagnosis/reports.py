@@ -78,7 +78,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     share: float | None
     gate: float = USAGE_GATE
     passed: bool | None
-    """None where no decision was recorded."""
+    """None where no decision but NOOPs was recorded."""
 
 
 class RunVerdict(msgspec.Struct, frozen=True, kw_only=True):

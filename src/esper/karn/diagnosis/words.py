@@ -84,11 +84,12 @@ def _where_line(verdict: RunVerdict) -> str:
 def _usage_line(verdict: RunVerdict) -> str:
     usage = verdict.usage
     if usage.share is None:
-        return "use: not measurable, no decision was recorded"
+        return "use: not measurable, no decision but NOOPs was recorded"
     gate = "passes" if usage.passed else "misses"
+    more = "; more than were decided, so that decisions are missing" if usage.share > 1 else ""
     return (
         f"use: {usage.internal_ops} internal ops among {usage.decisions} non-NOOP decisions, "
-        f"{100 * usage.share:.0f} %: {gate} the {100 * usage.gate:.0f} % gate"
+        f"{100 * usage.share:.0f} %: {gate} the {100 * usage.gate:.0f} % gate{more}"
     )
 
 

@@ -60,7 +60,7 @@ def view_tool(state: ServerState, view: SqlFile) -> KarnTool:
         )
         return table_result(await state.worker.run(view_page, call))
 
-    description = f"{view.description} Row: {view.grain}."
+    description = _described(view)
     return make_tool(view.name, view.title, description, arguments, read_view, TABLE_SCHEMA)
 
 
@@ -83,9 +83,14 @@ def query_tool(state: ServerState, query: SqlFile) -> KarnTool:
         )
         return table_result(await state.worker.run(query_page, call))
 
-    # The user's own files may leave the grain out.
-    description = f"{query.description} Row: {query.grain}." if query.grain else query.description
+    description = _described(query)
     return make_tool(query.name, query.title, description, arguments, run_query, TABLE_SCHEMA)
+
+
+def _described(file: SqlFile) -> str:
+    """What a file is about and what its rows are, which users' own files may leave out."""
+    rows = f" {file.grain[0].upper()}{file.grain[1:]}." if file.grain else ""
+    return f"{file.description}{rows}"
 
 
 def _parameter(param: Param) -> tuple[Any, Any]:

@@ -128,9 +128,11 @@ def _resolve(store: Store, call: QueryCall, cursor: Cursor | None) -> dict[str, 
     """Every parameter's value: as given, else its default."""
     values: dict[str, Any] = {}
     for param in call.query.params:
-        value = call.params.get(param.name, param.default)
-        if param.name == "run_dir" and param.name in call.params:
-            value = store.check_run(value)
+        value = param.default
+        if param.name in call.params:
+            value = call.params[param.name]
+            if param.name == "run_dir":
+                value = store.check_run(value)
         elif value == LATEST:
             # A run that began since the first page does not take over its cursor.
             value = store.check_run(None if cursor is None else cursor.run_dir)
@@ -145,5 +147,8 @@ def _is_ordered(store: Store, sql: str) -> bool:
     parsed = store.select("SELECT json_serialize_sql($1)", [sql]).rows[0][0]
     if not isinstance(parsed, dict) or parsed.get("error", True):
         return True
-    modifiers: Sequence[dict[str, Any]] = parsed["statements"][0]["node"].get("modifiers", [])
+    node = parsed["statements"][0]["node"]
+    if node.get("from_table", {}).get("type") == "SHOW_REF":
+        return True
+    modifiers: Sequence[dict[str, Any]] = node.get("modifiers", [])
     return any(modifier["type"] == "ORDER_MODIFIER" for modifier in modifiers)

@@ -57,7 +57,8 @@ def standing(store: Store, run_dirs: Sequence[str] = ()) -> Standing:
         if count
     ]
     warnings += [
-        f"{count} event{'' if count == 1 else 's'} of {name} missing from the files: see event_gaps"
+        f"{count} event{'' if count == 1 else 's'} of {name} missing from the files"
+        f"{' (unreadable lines may be among them)' if total.bad_lines else ''}: see event_gaps"
         for name, count in missing.items()
     ]
     warnings += [f"events are lost, an archive is damaged: {damage}" for damage in store.damaged(run_dirs)]

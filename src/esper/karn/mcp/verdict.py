@@ -104,9 +104,7 @@ def _next_calls(verdict: RunVerdict) -> list[str]:
     """The calls that show the evidence of a verdict, or find what it lacks; names in them as JSON."""
     run = f"run_dir={_json(verdict.run_dir)}"
     if verdict.label == "insufficient_data":
-        return [
-            f"list_runs() says whether it still runs; internal_op_usage({run}) whether ops are used at all"
-        ]
+        return [f"internal_op_usage({run}) says whether internal ops are used at all"]
     worst = next((slot for slot in verdict.slots if slot.slot_id is not None), None)
     calls = []
     if worst is not None and len(worst.slot_id or "") <= MAX_NAME:

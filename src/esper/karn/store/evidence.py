@@ -213,7 +213,10 @@ def _notes(now: Snapshot, run: RunInfo, *, filtered: bool) -> list[str]:
         notes.append(f"{run.bad_lines} lines could not be read and are left out: see ingest_errors")
     missing = now.select(sql.MISSING_EVENTS, [run.run_dir]).rows[0][0]
     if missing:
-        notes.append(f"{missing} events are missing: see event_gaps")
+        among = " (unreadable lines may be among them)" if run.bad_lines else ""
+        notes.append(f"{missing} events are missing{among}: see event_gaps")
+    if run.ranks < run.world_size:
+        notes.append(f"{run.world_size - run.ranks} of {run.world_size} ranks have written no file")
     if run.attempts > 1:
         notes.append(f"the training was resumed {run.attempts - 1} times; replayed epochs count once")
     if run.status == "running":

@@ -141,6 +141,8 @@ def _param(place: str, found: re.Match[str]) -> Param:
         raise SqlFileError(
             f"{place}: parameter {name} has type {sql_type}; use one of {', '.join(PARAM_TYPES)}"
         )
+    if default == LATEST and (name, sql_type.upper()) != ("run_dir", "VARCHAR"):
+        raise SqlFileError(f"{place}: only 'run_dir VARCHAR' can be {LATEST}, not {name} {sql_type}")
     value: Any = default
     if default is not None and default not in (LATEST, ALL):
         try:
