@@ -124,7 +124,8 @@ def _cut_text(text: str, longest: int) -> str:
 
 def csv_line(cells: Sequence[Any]) -> str:
     """One RFC 4180 line without its end: None is empty, nested values are compact JSON."""
-    return ",".join(_csv_cell(cell) for cell in cells)
+    # A line of nothing would be no row to those who read it.
+    return ",".join(_csv_cell(cell) for cell in cells) or '""'
 
 
 def _csv_cell(value: Any) -> str:
