@@ -77,6 +77,23 @@ def test_a_flip_flop_is_named_thrashing(tmp_path, run):
     assert verdict.answer.startswith("Yes: 1 of 1 judged slot")
 
 
+def test_many_slots_thrash_together_before_any_of_them_is_proven_to(tmp_path, run):
+    for env_id in range(64):
+        run.walk([2, 3] * 6, env_id=env_id)
+    verdict = run.verdict(tmp_path)
+    assert (verdict.label, verdict.n_thrashing, verdict.vs_random) == ("thrashing", 0, "more")
+    assert verdict.answer.startswith("Yes, taken together: 100 % of 640 ops")
+    assert "none of 64 judged slots is proven to by itself" in verdict.answer
+
+
+def test_slots_with_few_pairs_thrash_together_too(tmp_path, run):
+    for env_id in range(20):
+        run.walk([2, 3, 2, 3, 2], env_id=env_id)
+    verdict = run.verdict(tmp_path)
+    assert (verdict.label, verdict.n_judged) == ("thrashing", 0)
+    assert "none of 20 slots has enough pairs to be judged by itself" in verdict.answer
+
+
 def test_a_single_correction_says_nothing(tmp_path, run):
     run.walk([2, 3])
     run.walk([3, 2], first_epoch=51)

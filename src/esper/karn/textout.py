@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
+
+_WORD = re.compile(r"[\w.:/+-]+")
 
 MAX_CELL = 60
 """Characters of a cell in a table; a longer one is cut and ends with an ellipsis."""
@@ -15,6 +18,12 @@ MAX_CELL = 60
 def clean(text: str) -> str:
     """The text on one line, with control and escape characters replaced: it can't move the cursor."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def quoted(name: str) -> str:
+    """A name from telemetry within a sentence: as it is where it is one word, else between quotes."""
+    shown = clean(name)
+    return shown if _WORD.fullmatch(shown) else f'"{shown}"'
 
 
 def cell(value: Any) -> str:

@@ -71,6 +71,14 @@ async def test_a_view_of_a_run_can_be_read(connect: Connect, two_runs: Path) -> 
     assert all(line.startswith("flip,") for line in lines)
 
 
+async def test_a_long_view_of_a_run_says_where_the_rest_is(two_runs: Path) -> None:
+    async with connect_in_memory(two_runs) as client:
+        (rows,) = (await client.read_resource("karn://runs/flip/raw_events")).contents
+    note = rows.text.split("\n")[0]
+    assert "query_sql has the rest" in note
+    assert "cursor" not in note
+
+
 @pytest.mark.parametrize(
     ("uri", "message"),
     [
@@ -96,6 +104,8 @@ async def test_the_prompts_write_calls_that_can_be_made(connect: Connect, two_ru
             await client.get_prompt("explain_slot", {"slot_id": "a", "env_id": "x"})
         with pytest.raises(Exception, match="calm"):
             await client.get_prompt("compare_runs", {"control": "clam", "treatment": "flip"})
+        with pytest.raises(Exception, match="^control is required; treatment is required$"):
+            await client.get_prompt("compare_runs", {})
     assert 'compare_runs(control="calm", treatment="flip")' in compared.messages[0].content.text
     assert 'thrash_verdict(slot_id="a \\"b\\"", env_id=1)' in explained.messages[0].content.text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -160,3 +161,49 @@ async def test_an_own_query_that_never_ends_is_ended(own, two_runs):
 def test_a_folder_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(TelemetryUsageError, match="there is no folder"):
         read_own_sql(tmp_path / "views")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("paged", "-- param limit INTEGER = 3: n\nSELECT $limit AS n\n", "every tool has its own limit"),
+        ("given", "-- param x VARCHAR = all: v\nSELECT $x AS a\n", "a view takes no parameters"),
+    ],
+)
+def test_files_that_could_stop_others_are_left_out(own, name, text, problem):
+    views, queries = own
+    (views if "view" in problem else queries).joinpath(f"{name}.sql").write_text(head() + text)
+    found = read_own_sql(views, queries)
+    assert any(line.startswith(f"{name}.sql:") and problem in line for line in found.problems)
+    assert name not in {*found.views, *found.queries}
+
+
+def test_what_is_no_small_file_is_not_read(own):
+    views, queries = own
+    os.mkfifo(queries / "fifo.sql")
+    (queries / "zero.sql").symlink_to("/dev/zero")
+    (queries / "huge.sql").write_text(head() + "-- x\n" * 100_000 + "SELECT 1 AS n\n")
+    found = read_own_sql(views, queries)
+    assert sorted(line.split(":")[0] for line in found.problems) == ["fifo.sql", "huge.sql", "zero.sql"]
+
+
+@pytest.mark.parametrize("name", ["schema", "copy", "json", "model_config", "_x", "self", "validate"])
+async def test_a_parameter_may_be_called_as_anything(own, two_runs, name):
+    views, queries = own
+    text = f"{head()}-- param {name} INTEGER = 3: a number\nSELECT ${name} AS n\n"
+    (queries / "named.sql").write_text(text)
+    found = read_own_sql(views, queries)
+    assert found.problems == []
+    async with Client(build_server(two_runs, own=found)) as client:
+        assert dicts(await ask(client, "named")) == [{"n": 3}]
+        assert dicts(await ask(client, "named", **{name: 4})) == [{"n": 4}]
+        assert name in await refusal(client, "named", **{name: "x"})
+
+
+async def test_what_a_query_runs_into_is_told_in_the_database_s_words(own, two_runs):
+    views, queries = own
+    (queries / "cast.sql").write_text(head() + "SELECT slot_id::INTEGER AS n FROM decisions\n")
+    found = read_own_sql(views, queries)
+    assert found.problems == []
+    async with Client(build_server(two_runs, own=found)) as client:
+        assert "Conversion Error" in await refusal(client, "cast")

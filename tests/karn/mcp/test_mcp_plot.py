@@ -106,7 +106,7 @@ async def test_hostile_names_are_shown_literally_and_within_the_budget(tmp_path:
         text, image, structured = parts(await client.call_tool("plot_levels", {}))
     assert image is not None
     assert text.startswith("run $y_0$ (")
-    assert "env 0 $x$: insufficient_data" in text
+    assert 'env 0 "$x$": insufficient_data' in text
     assert text.replace("\n", "").isprintable()
     assert len([line for line in text.splitlines() if line.startswith("run ")]) == 1
     assert {slot["slot_id"] for slot in structured["slots"]} >= {"$x$", "<b>"}

@@ -101,8 +101,9 @@ async def test_a_run_may_be_awaited_and_a_new_one_changes_the_list(telemetry):
 @pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")
 async def test_what_never_changes_can_not_be_subscribed_to(telemetry):
     async with connect_in_memory(telemetry, "legacy") as client:
-        with pytest.raises(MCPError, match="only karn://runs, a run, and a view of a run change"):
-            await client.subscribe_resource("karn://guide")
+        for uri in ("karn://guide", "karn://runs/", "karn://runs/a/b/c", "karn://runs/" + "x" * 1_000):
+            with pytest.raises(MCPError, match="only karn://runs, a run, and a view of a run change"):
+                await client.subscribe_resource(uri)
 
 
 async def test_nothing_is_looked_at_without_subscribers(live, telemetry, monkeypatch):

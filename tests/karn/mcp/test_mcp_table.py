@@ -59,7 +59,11 @@ def test_rows_keep_to_any_budget(rows: list[list[Any]]) -> None:
     ],
 )
 def test_cells(value: Any, cell: str) -> None:
-    assert csv_line([value]) == cell
+    assert csv_line([value, 1]) == f"{cell},1"
+
+
+def test_a_row_of_one_null_is_a_line_that_readers_take_for_a_row() -> None:
+    assert csv_line([None]) == '""'
 
 
 def test_long_cells_tell_their_length() -> None:

@@ -18,6 +18,7 @@ from esper.karn.diagnosis.intervals import (
     share_difference,
     share_interval,
 )
+from esper.karn.textout import quoted
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +26,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     unit: str
+    """``share`` is a fraction of so many things, which people read as per cent."""
     n_of: str
     """What ``n`` counts."""
     control: Interval
@@ -56,7 +58,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     treatment: str
     status: tuple[str, str]
     answer: str
-    """How many gates passed, and which did not."""
+    """What changed beyond chance, how many gates passed, and which did not."""
     gates: list[Gate]
     figures: list[Figure]
     blueprints: list[BlueprintShare]
@@ -73,18 +75,34 @@ def compare_figures(control: RunFigures, treatment: RunFigures) -> Comparison:
         control: the run to compare with.
         treatment: the run that is judged.
     """
-    gates = exit_gates(control, treatment)
+    gates, figures = exit_gates(control, treatment), _figures(control, treatment)
     return Comparison(
         control=control.run_dir,
         treatment=treatment.run_dir,
         status=(control.status, treatment.status),
-        answer=_answer(gates),
+        answer=f"{_changed(control, treatment, figures)} {_answer(gates)}",
         gates=gates,
-        figures=_figures(control, treatment),
+        figures=figures,
         blueprints=_blueprints(control, treatment),
         environments=(control.environments, treatment.environments),
         notes=_notes(control, treatment),
     )
+
+
+def _changed(control: RunFigures, treatment: RunFigures, figures: Sequence[Figure]) -> str:
+    """The figures whose difference lies beyond chance."""
+    if control.run_dir == treatment.run_dir:
+        return "This is one run beside itself: no difference means anything."
+    moved = [
+        f"{figure.name} {'rose' if (figure.difference.value or 0) > 0 else 'fell'}"
+        for figure in figures
+        if figure.difference.low is not None
+        and figure.difference.high is not None
+        and (figure.difference.low > 0 or figure.difference.high < 0)
+    ]
+    if not moved:
+        return "Against the control nothing changed beyond chance."
+    return f"Against the control, beyond chance: {', '.join(moved)}."
 
 
 def _answer(gates: Sequence[Gate]) -> str:
@@ -110,9 +128,11 @@ def _figures(control: RunFigures, treatment: RunFigures) -> list[Figure]:
         _shares("free reversal rate", "pairs", one.free_reversals, other.free_reversals),
         _shares("undone within 5", "ops", one.undone, other.undone),
         _plain("churn", "fraction", "ops", (one.churn, one.undone.n), (other.churn, other.undone.n)),
-        _shares("thrashing slots", "judged slots", one.named, other.named),
-        _shares("settled", "slot episodes", control.settling.settled, treatment.settling.settled),
-        _shares("top blueprint", "germinations", control.dominance, treatment.dominance),
+        _shares("thrashing slots", "judged slots", one.named, other.named, unit="share"),
+        _shares(
+            "settled", "slot episodes", control.settling.settled, treatment.settling.settled, unit="share"
+        ),
+        _shares("top blueprint", "germinations", control.dominance, treatment.dominance, unit="share"),
         _plain(
             "blueprint entropy",
             "nats",
@@ -136,10 +156,10 @@ def _means(name: str, unit: str, n_of: str, control: Sample, treatment: Sample) 
     )
 
 
-def _shares(name: str, n_of: str, control: Part, treatment: Part) -> Figure:
+def _shares(name: str, n_of: str, control: Part, treatment: Part, unit: str = "fraction") -> Figure:
     return Figure(
         name=name,
-        unit="fraction",
+        unit=unit,
         n_of=n_of,
         control=share_interval(control),
         n_control=control.n,
@@ -194,7 +214,7 @@ def _notes(control: RunFigures, treatment: RunFigures) -> list[str]:
     for name, value in control.settings.items():
         other = treatment.settings.get(name)
         if value is not None and other is not None and value != other:
-            notes.append(f"the runs differ in {name}: {value} and {other}")
+            notes.append(f"the runs differ in {name}: {quoted(str(value))} and {quoted(str(other))}")
     for side, run in (("control", control), ("treatment", treatment)):
         if run.status != "finished":
             notes.append(f"the {side} is {run.status}: its figures are of what it has written so far")

@@ -36,6 +36,9 @@ def _is_known(figure: Figure) -> bool:
 
 def _figure_line(figure: Figure) -> str:
     n = f"n {figure.n_control}, {figure.n_treatment} {figure.n_of}"
+    if figure.unit == "share":
+        values = _percents((figure.control.value, figure.treatment.value))
+        return f"{figure.name}: {values} | {_points(figure.difference)}; {n}"
     values = f"{_number(figure.control.value)} | {_number(figure.treatment.value)}"
     return f"{figure.name}: {values} | {_difference(figure.difference)}; {n}"
 
@@ -53,6 +56,15 @@ def _blueprint_lines(comparison: Comparison) -> list[str]:
 
 def _percents(shares: tuple[float | None, float | None]) -> str:
     return " | ".join("-" if share is None else f"{100 * share:.0f} %" for share in shares)
+
+
+def _points(difference: Interval) -> str:
+    if difference.value is None:
+        return "-"
+    points = f"{100 * difference.value:+.0f} points"
+    if difference.low is None or difference.high is None:
+        return points
+    return f"{points} [{100 * difference.low:+.0f}, {100 * difference.high:+.0f}]"
 
 
 def _number(value: float | None) -> str:

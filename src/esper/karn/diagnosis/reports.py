@@ -87,7 +87,8 @@ class RunVerdict(msgspec.Struct, frozen=True, kw_only=True):
     run_dir: str
     status: str
     label: str
-    """thrashing, not_thrashing or insufficient_data."""
+    """thrashing (a slot is named, or all free pairs together lie above a coin flip), not_thrashing or
+    insufficient_data."""
     answer: str
     """The verdict in one or two sentences."""
     band: str

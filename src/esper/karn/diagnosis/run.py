@@ -8,7 +8,7 @@ from typing import Any
 from esper.karn.diagnosis.clues import Effect, Why
 from esper.karn.diagnosis.reports import EnvReport, RankReport, RunVerdict, SlotReport, Usage
 from esper.karn.diagnosis.slots import SlotCounts, SlotVerdict, has_two_levels, vs_random
-from esper.karn.textout import clean
+from esper.karn.textout import quoted
 from esper.leyline.thresholds import (
     MIN_PAIRS,
     band,
@@ -57,12 +57,18 @@ def judge_run(
     costs = [slot.undone_cost for slot in slots if slot.undone_cost is not None]
     judged = [slot for slot in slots if is_judged(slot)]
     thrashing = [slot for slot in slots if slot.thrashing]
-    label = "thrashing" if thrashing else "not_thrashing" if judged else "insufficient_data"
+    # Over many slots a policy may be proven to thrash before any one of them can be.
+    pooled = n_free >= MIN_PAIRS and vs_random(interval) == "more"
+    label = "thrashing" if thrashing or pooled else "not_thrashing" if judged else "insufficient_data"
     return RunVerdict(
         run_dir=run_dir,
         status=status,
         label=label,
-        answer=_answer(label, slots, judged, thrashing, rate, n_pairs, status),
+        answer=(
+            _together(slots, judged, n_free_reversals, n_free, interval)
+            if pooled and not thrashing
+            else _answer(label, slots, judged, thrashing, rate, n_pairs, status)
+        ),
         band=band(rate, n_pairs),
         indicator=indicator(rate, n_pairs),
         reversal_rate=rate,
@@ -134,9 +140,30 @@ def _answer(
     return (
         f"Yes: {len(thrashing)} of {_counted(len(judged), 'judged slot')} "
         f"{'thrash' if len(thrashing) > 1 else 'thrashes'}, {state}. "
-        f"Worst is env {worst.env_id} slot {clean(str(worst.slot_id))}{_since(worst)}: "
+        f"Worst is env {worst.env_id} slot {quoted(str(worst.slot_id))}{_since(worst)}: "
         f"{100 * (worst.free_reversal_rate or 0):.0f} % of {worst.n_free_pairs} ops that could have gone "
         f"either way reversed the one before (a coin flip: 50 %). {pooled}"
+    )
+
+
+def _together(
+    slots: Sequence[SlotReport],
+    judged: Sequence[SlotReport],
+    n_reversals: int,
+    n_free: int,
+    interval: tuple[float, float] | None,
+) -> str:
+    low, high = interval or (0.0, 1.0)
+    looked = (
+        f"none of {_counted(len(judged), 'judged slot')} is proven to by itself, with {len(slots)} looked at"
+        if judged
+        else f"none of {_counted(len(slots), 'slot')} has enough pairs to be judged by itself"
+    )
+    worst = slots[0]
+    return (
+        f"Yes, taken together: {100 * n_reversals / n_free:.0f} % of {n_free} ops that could have gone "
+        f"either way reversed the one before (95 % interval {100 * low:.0f} to {100 * high:.0f} %; a coin "
+        f"flip: 50 %). But {looked}. Worst is env {worst.env_id} slot {quoted(str(worst.slot_id))}."
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from esper.karn.diagnosis.reports import Moment, RunVerdict, SlotReport
-from esper.karn.textout import clean
+from esper.karn.textout import quoted
 
 CONCISE_SLOTS = 5
 """Slots that the short form lists besides the thrashing ones it counts."""
@@ -27,7 +27,7 @@ def verdict_text(verdict: RunVerdict, detail: str = "concise") -> str:
     full = detail == "full"
     shown = verdict.slots[: FULL_SLOTS if full else CONCISE_SLOTS]
     lines = [
-        f"run {clean(verdict.run_dir)} ({verdict.status}): {verdict.label.upper()}",
+        f"run {quoted(verdict.run_dir)} ({verdict.status}): {verdict.label.upper()}",
         verdict.answer,
         f"pooled: reversal rate {_rate(verdict.reversal_rate)} of {verdict.n_pairs} pairs, "
         f"band {verdict.band}; "
@@ -95,7 +95,7 @@ def _usage_line(verdict: RunVerdict) -> str:
 
 def slot_name(env_id: int | None, slot_id: str | None) -> str:
     """``env 3 r0c0``: how a slot is called in text."""
-    return f"env {'?' if env_id is None else env_id} {clean(str(slot_id))}"
+    return f"env {'?' if env_id is None else env_id} {quoted(str(slot_id))}"
 
 
 def _slot_line(slot: SlotReport) -> str:

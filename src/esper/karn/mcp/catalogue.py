@@ -48,7 +48,7 @@ def view_columns(store: Store, queries: Mapping[str, SqlFile], name: str) -> Tab
     if name in store.views:
         types = {row[0]: row[1] for row in store.select(f'DESCRIBE "{name}"').rows}
     rows = [[column, types.get(column), meaning] for column, meaning in file.columns.items()]
-    about = [f"{file.title}. {file.description}", f"grain: {file.grain}", f"key: {file.key}"]
+    about = [f"{file.title}: {file.description}", f"grain: {file.grain}", f"key: {file.key}"]
     about += [f"parameter {param.name} {param.sql_type}: {param.meaning}" for param in file.params]
     return _whole_table(store, ["column", "type", "meaning"], rows, about)
 

@@ -66,13 +66,14 @@ def view_tool(state: ServerState, view: SqlFile) -> KarnTool:
 
 def query_tool(state: ServerState, query: SqlFile) -> KarnTool:
     """A tool that runs an example query, with the parameters of its header."""
-    fields: dict[str, Any] = {param.name: _parameter(param) for param in query.params}
+    # By neutral names, and shown under their own: a parameter may be called as anything in pydantic is.
+    fields: dict[str, Any] = {f"p{i}": _parameter(param) for i, param in enumerate(query.params)}
     arguments = create_model(
         f"{query.name}_arguments", __base__=Arguments, **fields, limit=(Limit, 100), cursor=(str | None, None)
     )
 
     async def run_query(given: Arguments) -> CallToolResult:
-        values = given.model_dump()
+        values = given.model_dump(by_alias=True)
         params = {param.name: values[param.name] for param in query.params if values[param.name] is not None}
         call = QueryCall(
             query=query,
@@ -96,9 +97,9 @@ def _described(file: SqlFile) -> str:
 def _parameter(param: Param) -> tuple[Any, Any]:
     kind: Any = PARAM_TYPES[param.sql_type]
     if param.required:
-        return kind, Field(description=param.meaning)
+        return kind, Field(alias=param.name, description=param.meaning)
     default = None if param.default in (LATEST, ALL) else param.default
-    return kind | None, Field(default, description=param.meaning)
+    return kind | None, Field(default, alias=param.name, description=param.meaning)
 
 
 def generated_tools(state: ServerState) -> Iterator[KarnTool]:

@@ -36,6 +36,9 @@ chance alone makes some look bad, so slot_thrash or thrash_check alone is no ver
 
 {labels}
 
+A run is `thrashing` where a slot is named, or where all its free pairs together lie above a coin flip: over \
+many slots a policy may be proven to thrash before any one of them can be.
+
 ## Beside them
 
 - `undone_within_5`: share of ops that the next one reversed within {t.UNDO_EPOCHS} epochs.
@@ -54,6 +57,11 @@ policy acts.
 Change after the op minus the mean change after NOOPs. A positive loss_advantage is worse. {BIAS}
 The example query asks for {t.BASELINE_WARM_QUERY} NOOPs behind the baseline, the verdict for \
 {t.BASELINE_WARM_VERDICT}: with fewer, the first NOOPs still weigh most of it.
+
+## Two runs
+
+compare_runs judges a treatment by four exit gates: internal ops used enough; the top blueprint less dominant \
+without a lower return; no sustained entropy collapse or rollbacks; reversals bounded and levels settling.
 
 ## The data
 

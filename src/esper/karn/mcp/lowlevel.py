@@ -5,6 +5,7 @@ The one place that reaches below its surface; a test fails when what it takes ho
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 
 MAX_SUBSCRIPTIONS = 100
 """Of one connection of the older revision, and addresses of one stream of the newer."""
+
+MAX_URI = 1_000
+"""Characters of an address."""
+_CHANGES = re.compile(rf"{RUNS}(/[^/]+(/\w+)?)?")
 
 _Ctx = ServerRequestContext[Any, Any]
 
@@ -81,8 +86,11 @@ class Subscriptions:
     async def listen(self, ctx: _Ctx, params: SubscriptionsListenRequestParams) -> Any:
         """``subscriptions/listen``, of the revision 2026-07-28: the answer is the stream."""
         wanted = params.notifications
-        uris = [uri for uri in map(str, wanted.resource_subscriptions or ()) if uri.startswith(RUNS)]
-        if len(uris) > MAX_SUBSCRIPTIONS:
+        asked = [str(uri) for uri in wanted.resource_subscriptions or ()]
+        if any(len(uri) > MAX_URI for uri in asked):
+            raise MCPError(code=INVALID_PARAMS, message=f"an address has at most {MAX_URI} characters")
+        uris = [uri for uri in asked if _CHANGES.fullmatch(uri)]
+        if len(asked) > MAX_SUBSCRIPTIONS:
             raise MCPError(code=INVALID_PARAMS, message=f"at most {MAX_SUBSCRIPTIONS} resources a stream")
         # The list of runs is watched together with the runs.
         uris += [RUNS] if wanted.resources_list_changed else []
@@ -152,7 +160,7 @@ def _connection(ctx: _Ctx) -> Connection:
 
 
 def _checked(uri: str) -> str:
-    if uri == RUNS or uri.startswith(f"{RUNS}/"):
+    if len(uri) <= MAX_URI and _CHANGES.fullmatch(uri):
         return uri
     raise MCPError(
         code=INVALID_PARAMS, message="only karn://runs, a run, and a view of a run change: subscribe to those"

@@ -16,7 +16,7 @@ from esper.karn.mcp.completions import run_views
 from esper.karn.mcp.guide import guide
 from esper.karn.mcp.run_list import run_json, runs_json
 from esper.karn.mcp.state import ServerState
-from esper.karn.mcp.table import table_text
+from esper.karn.mcp.table import MORE_ROWS, table_text
 from esper.karn.mcp.view_page import ViewCall, view_page
 from esper.karn.settings import find_event_files
 from esper.karn.store.sqlfile import SqlFile
@@ -106,7 +106,12 @@ def add_resources(server: MCPServer[Any], state: ServerState) -> None:
         if view not in names:
             raise ResourceNotFoundError(str(unknown_name("view of a run", view, names)))
         call = ViewCall(view=view, filters={"run_dir": run_dir}, order=None, limit=ROWS_OF_RUN, cursor=None)
-        return table_text(await ask(view_page, call))
+        page = await ask(view_page, call)
+        if page.next_cursor is not None:  # it continues a call of the view's tool, which few views have
+            page.warnings.remove(MORE_ROWS)
+            page.warnings.append(f"the first {page.row_count} rows: query_sql has the rest")
+            page.next_cursor = None
+        return table_text(page)
 
 
 def run_resources(telemetry_dir: Path) -> list[Resource]:

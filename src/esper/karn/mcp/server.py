@@ -35,7 +35,7 @@ from esper.karn.store.processes import OnProgress
 from esper.karn.store.views import shipped_queries, shipped_views
 from esper.karn.store.worker import ON_PROGRESS, StoreWorker
 from esper.karn.textout import clean
-from esper.leyline.errors import unknown_name
+from esper.leyline.errors import TelemetryUsageError, unknown_name
 
 QUERY_TIMEOUT_S = 10.0
 
@@ -143,6 +143,13 @@ class KarnServer(MCPServer[ServerState]):
         for given in arguments or {}:
             if given not in takes:
                 raise _invalid(unknown_name(f"argument of {name}:", given, takes))
+        lacking = [
+            argument.name
+            for argument in prompts[name].arguments or []
+            if argument.required and argument.name not in (arguments or {})
+        ]
+        if lacking:
+            raise _invalid(TelemetryUsageError("; ".join(f"{argument} is required" for argument in lacking)))
         return await super().get_prompt(name, arguments, context)
 
 

@@ -150,8 +150,10 @@ def table_text(table: Table) -> str:
 
 
 def as_of_text(as_of: dict[str, Any]) -> str:
-    """How much of the files an answer rests on, in a few words."""
-    lag = f", {as_of['lag_bytes']} bytes unread" if as_of["lag_bytes"] else ""
+    """How much of the files an answer rests on, in a few words: of the runs it names, else of all."""
+    runs = as_of["runs"].values() if "runs" in as_of else [as_of]
+    total = {name: sum(run[name] for run in runs) for name in ("bytes", "lines", "bad_lines", "lag_bytes")}
+    lag = f", {total['lag_bytes']} bytes unread" if total["lag_bytes"] else ""
     return (
-        f"as of {as_of['at']}: {as_of['bytes']} bytes, {as_of['lines']} lines, {as_of['bad_lines']} bad{lag}"
+        f"as of {as_of['at']}: {total['bytes']} bytes, {total['lines']} lines, {total['bad_lines']} bad{lag}"
     )

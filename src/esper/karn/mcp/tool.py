@@ -73,8 +73,9 @@ class KarnTool(Tool):
             for problem in problems:
                 if problem["type"] == "extra_forbidden":
                     name = str(problem["loc"][0])
+                    known = [field.alias or own for own, field in model.model_fields.items()]
                     raise ToolError(
-                        error_text(unknown_name(f"argument of {self.name}:", name, model.model_fields))
+                        error_text(unknown_name(f"argument of {self.name}:", name, known))
                     ) from error
             raise ToolError("; ".join(_problem_text(problem) for problem in problems[:5])) from error
         assert isinstance(checked, Arguments)

@@ -202,7 +202,12 @@ class Store:
                 from esper.karn.store.guard import deadline
 
                 with deadline(cursor, timeout_s):
-                    return read_rows(cursor.execute(sql, params))
+                    try:
+                        return read_rows(cursor.execute(sql, params))
+                    except (duckdb.InterruptException, duckdb.OutOfMemoryException):
+                        raise  # the deadline's business
+                    except duckdb.Error as error:
+                        raise QueryError(str(error).split("\n\nLINE ")[0]) from None
 
         return self._with_files(run)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -65,6 +64,12 @@ def read_own_sql(
         for path in sorted(folder.glob("*.sql")):
             try:
                 file = read_sql_file(path)
+                if clash := {"limit", "cursor"} & {param.name for param in file.params}:
+                    raise SqlFileError(
+                        f"{path.name}:1: every tool has its own {min(clash)}: rename the parameter"
+                    )
+                if file.params and into is found.views:
+                    raise SqlFileError(f"{path.name}:1: a view takes no parameters; make it a query")
                 others = {*shipped, *found.views, *found.queries}
                 if file.name in others or (into is found.queries and file.name in taken):
                     raise SqlFileError(f"{path.name}:1: {file.name} is there already: give it another name")
@@ -91,5 +96,5 @@ def _refused(own: OwnSql) -> dict[str, str]:
         )
         return msgspec.json.decode(done.stdout, type=dict[str, str])
     except (subprocess.SubprocessError, msgspec.DecodeError) as error:
-        print(f"karn: own SQL files could not be checked: {type(error).__name__}", file=sys.stderr)
-        return {}
+        why = f"the database could not look at it ({type(error).__name__})"
+        return {name: f"{name}.sql:1: {why}" for name in (*own.views, *own.queries)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ _NO_CODE = re.compile(r"'(?:[^']|'')*'|--.*")
 _BOOLEANS = {"true": True, "false": False}
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 
+MAX_BYTES = 200_000
+"""Of a SQL file; a longer one was not written by hand."""
 PARAM_TYPES: dict[str, type] = {
     "VARCHAR": str,
     "INTEGER": int,
@@ -75,6 +78,9 @@ def read_sql_file(path: Path) -> SqlFile:
     if not _NAME.match(path.stem):
         raise SqlFileError(f"{path.name}: the name must be lower-case letters, digits and underscores")
     try:
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode) or about.st_size > MAX_BYTES:
+            raise SqlFileError(f"{path.name}: can't be read: no file of at most {MAX_BYTES // 1000} kB")
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SqlFileError(f"{path.name}: can't be read: {error}") from None
