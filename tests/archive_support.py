@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import closing
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from esper.karn.collector import TelemetryCollector
+from esper.karn.jsonl.packed import index_member
+from esper.karn.jsonl.source import open_archive
 from esper.karn.store.archive import archive_run
+from esper.karn.store.checkup import check_folder, checkup_text
 from store_support import SteppedTraining, level_change, open_store, write_lines
 from support import ROOT, write_run
 
@@ -39,3 +46,24 @@ def archive(folder: Path, *runs: str) -> None:
     with open_store(folder) as store:
         for run in runs or RUNS:
             archive_run(store, run)
+
+
+def checkup(folder: Path) -> str:
+    """What doctor says of a folder."""
+    with open_store(folder) as store:
+        return checkup_text(check_folder(store), None)
+
+
+def forge(archive: Path, data: bytes | None = None, **fields: Any) -> None:
+    """Write an archive anew with an index that says something else.
+
+    Args:
+        archive: a whole one.
+        data: what stands before the index; as it is if None.
+        fields: of the index.
+    """
+    with closing(open_archive(archive)) as packed:
+        index = packed.index
+    if data is None:
+        data = archive.read_bytes()[: sum(index.members)]
+    archive.write_bytes(data + index_member(msgspec.structs.replace(index, **fields)))

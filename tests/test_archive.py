@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import random
 import shutil
 import subprocess
 from pathlib import Path
@@ -167,10 +168,10 @@ def restore_ranks(say: int, folder: str) -> None:
 
 @pytest.mark.parametrize("job", [archive_ranks, restore_ranks])
 def test_a_killed_process_leaves_every_event_and_the_next_one_goes_on(telemetry, tmp_path, job):
-    with open_store(telemetry) as store:
-        store.seal_all()
     for run in ("real", RESUMED):
         shutil.rmtree(telemetry / run)
+    with open_store(telemetry) as store:
+        store.seal_all()
     expected = event_files(telemetry)
     if job is restore_ranks:
         archive(telemetry, "ranks")
@@ -180,8 +181,9 @@ def test_a_killed_process_leaves_every_event_and_the_next_one_goes_on(telemetry,
         # Of a copy nobody could say whether it is still written.
         shutil.copytree(telemetry, folder, copy_function=os.link)
         steps = nursery.run(job, folder).steps
-        # Until something is written, the steps only read.
-        for step in range(max(1, steps - 24), steps + 1):
+        # Until something is written, the steps only read. Which of the others die differs from run to run.
+        writing = range(max(1, steps - 26), steps - 2)
+        for step in (*random.sample(writing, 6), *range(steps - 2, steps + 1)):
             shutil.rmtree(folder)
             shutil.copytree(telemetry, folder, copy_function=os.link)
             assert nursery.run(job, folder, step=step).killed

@@ -106,7 +106,7 @@ class TestRefusals:
     def test_a_run_whose_segments_lie_in_the_cache(self, folder, tmp_path, monkeypatch):
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         (folder / "run/segments").write_text("")
-        assert self.refused(folder) == "its segments can't be written beside it, only into the cache"
+        assert "can't be written beside it, only into the cache: is the disk full" in self.refused(folder)
 
     def test_a_link_to_another_file(self, folder):
         path = folder / "run/events.jsonl"
@@ -114,10 +114,16 @@ class TestRefusals:
         path.symlink_to(folder / "elsewhere")
         assert "is a link" in self.refused(folder)
 
+    def test_a_folder_that_is_a_link(self, folder, tmp_path):
+        (folder / "run").rename(tmp_path / "elsewhere")
+        (folder / "run").symlink_to(tmp_path / "elsewhere")
+        assert "its folder is a link" in self.refused(folder)
+
     def test_a_disk_without_room(self, folder, monkeypatch):
-        monkeypatch.setattr("esper.karn.jsonl.packing._temporary", lambda path: Path("/dev/full"))
-        monkeypatch.setattr(Path, "unlink", lambda path, missing_ok=False: None)
-        assert "its archive can't be written: No space left on device" in self.refused(folder)
+        monkeypatch.setattr(
+            "esper.karn.jsonl.packing._create", lambda path: os.open("/dev/full", os.O_RDWR | os.O_CLOEXEC)
+        )
+        assert self.refused(folder) == "its archive can't be written: the disk is full"
 
 
 class TestCollector:
@@ -143,39 +149,6 @@ class TestCollector:
         with pytest.raises(TelemetryUsageError, match="is archived"):
             TelemetryCollector(telemetry, "real")
         assert not path.exists()
-
-
-class TestDamage:
-    @pytest.fixture
-    def folder(self, telemetry: Path) -> Path:
-        archive(telemetry)
-        return telemetry
-
-    def test_of_an_archive_whose_segments_are_whole_costs_nothing_but_the_restore(self, folder):
-        self.spoil(folder / "real/events.jsonl.gz", 1000)
-        assert karn("runs", "-d", folder).stderr == ""
-        done = karn("archive", "--restore", "real", "-d", folder)
-        assert done.returncode == 1
-        assert "real/events.jsonl.gz: member 0 can't be unpacked" in done.stderr
-        assert (folder / "real/events.jsonl.gz").exists()
-        assert not list(folder.glob("real/*events.jsonl*tmp"))
-
-    def test_of_an_archive_whose_segments_are_gone_is_said_everywhere(self, folder):
-        self.spoil(folder / "real/events.jsonl.gz", 1000)
-        shutil.rmtree(folder / "real/segments")
-        said = "real/events.jsonl.gz: member 0 can't be unpacked"
-        assert said in doctor(folder)
-        assert said in karn("runs", "-d", folder).stderr
-
-    @pytest.mark.parametrize("size", [0, 10, 1000])
-    def test_of_an_archive_that_was_cut_off_is_said(self, folder, size):
-        os.truncate(folder / "real/events.jsonl.gz", size)
-        assert "real/events.jsonl.gz: it is cut off" in doctor(folder)
-
-    def spoil(self, path: Path, offset: int) -> None:
-        with path.open("r+b") as file:
-            file.seek(offset)
-            file.write(bytes(20))
 
 
 class TestCommand:
@@ -230,6 +203,39 @@ class TestCommand:
         os.close(theirs)
         assert "bytes of event files would be packed and removed\npack and remove them?" in done.stdout
         assert (folder / "real/events.jsonl").exists() == (answer == "n")
+
+    def test_a_name_cannot_move_the_cursor(self, folder):
+        name = "red\x1b[31m"
+        (folder / "real").rename(folder / name)
+        done = [
+            karn("archive", name, "-d", folder, "--dry-run"),
+            karn("archive", name, "-d", folder, "--yes"),
+            karn("archive", "--restore", name, "-d", folder),
+            karn("archive", "--restore", "red", "-d", folder),
+        ]
+        assert [each.returncode for each in done] == [0, 0, 0, 1]
+        assert "\x1b" not in "".join(each.stdout + each.stderr for each in done)
+
+    def test_ctrl_c_while_the_database_works_ends_it_without_words(self):
+        script = (
+            "import duckdb, os, signal, threading, typer; from esper.terminal import run_app\n"
+            "app = typer.Typer()\n"
+            "@app.command()\n"
+            "def work():\n"
+            "    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+            "    duckdb.execute('SELECT count(*) FROM range(1000000000000) WHERE random() < 0')\n"
+            "run_app(app)"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+    def test_a_run_that_packed_would_take_as_much_room_is_left(self, folder):
+        write_lines(folder / "tiny/events.jsonl", level_change(0, 0, 1))
+        done = karn("archive", "tiny", "-d", folder, "--yes")
+        assert done.stdout == (
+            "tiny: left as it is: packed it would take no less room\n0 bytes freed in all\n"
+        )
+        assert [path.name for path in (folder / "tiny").iterdir() if path.is_file()] == ["events.jsonl"]
 
     def test_a_name_that_is_unknown(self, folder):
         assert "did you mean real?" in error_of("archive", "rael", "-d", folder, "--yes")

@@ -70,6 +70,13 @@ def test_doctor_names_bad_lines_gaps_and_ranks_that_went_silent(telemetry):
     assert "rank 1: not finished" in text
 
 
+def test_doctor_names_ranks_that_never_wrote(telemetry):
+    with TelemetryCollector(telemetry, "lonely", rank=0, world_size=3, envs_per_rank=2) as first:
+        toy_training(first, episodes=1, epochs=5)
+    assert "  2 of 3 ranks have written no file" in doctor(telemetry)
+    assert "note: 2 of 3 ranks have written no file" in karn("report", "lonely", "-d", telemetry).stdout
+
+
 def test_doctor_names_segments_that_cannot_be_used(telemetry):
     karn("compact", "-d", telemetry)
     folder = next(telemetry.glob("whole/segments/*"))

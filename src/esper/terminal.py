@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 from typer.exceptions import TyperException
 
+from esper.karn.textout import clean
 from esper.leyline.errors import KarnError, TelemetryUsageError
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def open_store(telemetry_dir: Path | None) -> Iterator[Store]:
         with progress("reading telemetry") as advance:
             store.refresh(advance)
         for damage in store.damaged():
-            print(f"karn: events are lost, an archive is damaged: {damage}", file=sys.stderr)
+            print(f"karn: events can't be read: {clean(damage)}", file=sys.stderr)
         yield store
 
 
@@ -133,6 +134,10 @@ def run_app(app: typer.Typer) -> NoReturn:
         code = 0
     except (KeyboardInterrupt, typer.Abort):
         raise SystemExit(130) from None
+    except RuntimeError as error:
+        if str(error) != "Query interrupted":  # DuckDB's words for Ctrl-C
+            raise
+        raise SystemExit(130) from None
     raise SystemExit(code or 0)
 
 
@@ -146,5 +151,5 @@ def _fail_usage(error: TyperException) -> NoReturn:
 
 
 def _fail(text: str, code: int) -> NoReturn:
-    print(f"karn: {text}", file=sys.stderr)
+    print(f"karn: {clean(text)}", file=sys.stderr)
     raise SystemExit(code)

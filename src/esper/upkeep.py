@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from esper.karn.textout import clean
 from esper.leyline.errors import TelemetryFileError, TelemetryUsageError
 from esper.options import AsJson, TelemetryDir
 from esper.terminal import existing_folder, open_store, progress, show
@@ -82,29 +83,35 @@ def _archive(names: list[str], telemetry_dir: Path | None, *, asks_first: bool, 
         ready = [run for run in found if run.event_bytes and run.refusal is None]
         refused = [run.run_dir for run in found if run.refusal is not None]
         for run in found:
+            name = clean(run.run_dir)
             if run.refusal is not None:
                 _say_refused(run.run_dir, run.refusal)
             elif not run.event_bytes:
-                show(f"{run.run_dir}: nothing to archive")
+                show(f"{name}: nothing to archive")
             elif dry_run or asks_first:
-                show(f"{run.run_dir}: {run.event_bytes:,} bytes of event files would be packed and removed")
+                show(f"{name}: {run.event_bytes:,} bytes of event files would be packed and removed")
         if dry_run or not ready:
             if not found:
                 show("no finished run that is not archived")
         elif not asks_first or typer.confirm("pack and remove them?"):
-            refused += _each([run.run_dir for run in ready], lambda name: archive_run(store, name), "freed")
+            refused += _each(
+                [run.run_dir for run in ready],
+                lambda name: archive_run(store, name),
+                word="freed",
+                nothing="left as it is: packed it would take no less room",
+            )
     if refused:
         raise typer.Exit(1)
 
 
-def _restore(names: Iterable[str], where: Path) -> None:
+def _restore(names: Sequence[str], where: Path) -> None:
     from esper.karn.store.archive import restore_run
 
-    if _each(names, lambda name: restore_run(where, name), "taken"):
+    if _each(names, lambda name: restore_run(where, name), word="taken", nothing="nothing to restore"):
         raise typer.Exit(1)
 
 
-def _each(names: Iterable[str], move: Callable[[str], Moved], word: str) -> list[str]:
+def _each(names: Sequence[str], move: Callable[[str], Moved], *, word: str, nothing: str) -> list[str]:
     """Do it to each run, and say for each what came of it; returns those that refused."""
     refused, total = [], 0
     for name in names:
@@ -114,15 +121,19 @@ def _each(names: Iterable[str], move: Callable[[str], Moved], word: str) -> list
             refused.append(name)
             _say_refused(name, str(error))
             continue
+        if not moved.event_bytes:
+            show(f"{clean(name)}: {nothing}")
+            continue
         bytes_moved = moved.event_bytes - moved.archive_bytes
         total += bytes_moved
         show(
-            f"{name}: {bytes_moved:,} bytes {word} "
+            f"{clean(name)}: {bytes_moved:,} bytes {word} "
             f"({moved.event_bytes:,} of events, {moved.archive_bytes:,} packed)"
         )
-    show(f"{total:,} bytes {word} in all")
+    if len(refused) < len(names):
+        show(f"{total:,} bytes {word} in all")
     return refused
 
 
 def _say_refused(run_dir: str, reason: str) -> None:
-    print(f"karn: {run_dir} is left as it is: {reason}", file=sys.stderr)
+    print(f"karn: {clean(run_dir)} is left as it is: {clean(reason)}", file=sys.stderr)

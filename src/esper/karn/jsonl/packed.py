@@ -10,6 +10,7 @@ import os
 import struct
 import zlib
 from itertools import accumulate
+from typing import Annotated
 
 import msgspec
 
@@ -17,11 +18,21 @@ MEMBER_BYTES = 256 << 10
 """Of the event file, in each member but the last: what one look at any place costs to unpack."""
 _FORMAT = 1
 _GZIP = 16 + zlib.MAX_WBITS
-_HEADER = struct.pack("<HBBIBB", 0x8B1F, 8, 0x10, 0, 0, 255)
+_GZIP_MARK = 0x8B1F
+_COMMENT = 0x10
+_HEADER = struct.pack("<HBBIBB", _GZIP_MARK, 8, _COMMENT, 0, 0, 255)
 """Of a gzip member with a comment: deflate, no time, any system."""
 _EMPTY = b"\0" + b"\x03\x00" + bytes(8)
 """Ends the comment; then nothing, deflated, with its check and length."""
 _LENGTH_DIGITS = 8
+_INDEX_BYTES = 16 << 20
+"""More than the index of half a terabyte; whoever made a longer one wants to fill this memory."""
+_HEAD = struct.Struct("<HxBI")
+"""How any gzip begins: its mark, its flags, its time."""
+
+# What zlib makes of MEMBER_BYTES at most is little longer than they are; and no member is shorter than this.
+_PackedBytes = Annotated[int, msgspec.Meta(ge=18, le=2 * MEMBER_BYTES)]
+_Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class DamagedArchiveError(OSError):
@@ -34,18 +45,18 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
     format: int = _FORMAT
     source: str
     """Name of the event file."""
-    size: int
+    size: Annotated[int, msgspec.Meta(ge=0)]
     """Of the event file [bytes]."""
     digest: str
     """BLAKE2b of the whole event file, 32 bytes as hexadecimal digits."""
     inode: int
     """Of the event file; a copy's is not the one that its writer noted."""
-    mtime_ns: int
+    mtime_ns: _Int64
     archived_at: str
     """UTC, ISO 8601."""
     edges: dict[str, str]
     """What ``edges_of`` said of the bytes of each segment, by ``<start>-<end>``."""
-    members: list[int]
+    members: list[_PackedBytes]
     """Size of each packed member [bytes]."""
 
 
@@ -55,7 +66,7 @@ _index = msgspec.json.Decoder(Index)
 def index_member(index: Index) -> bytes:
     """The last member of an archive."""
     comment = msgspec.json.encode(index)
-    return _HEADER + comment + b"%0*x" % (_LENGTH_DIGITS, len(comment)) + _EMPTY
+    return _HEADER + comment + _digits(len(comment)) + _EMPTY
 
 
 def pack_member(data: bytes) -> bytes:
@@ -68,7 +79,7 @@ class PackedFile:
     """An open archive, read like the event file that it stands for.
 
     Args:
-        fd: of the archive; closed with this.
+        fd: of the archive; closed with ``close``.
         name: of the archive, for errors.
 
     Raises:
@@ -80,11 +91,7 @@ class PackedFile:
     def __init__(self, fd: int, name: str) -> None:
         self.fd = fd
         self._name = name
-        try:
-            self.index = self._read_index()
-        except BaseException:
-            os.close(fd)
-            raise
+        self.index = self._read_index()
         self.size = self.index.size
         self._starts = list(accumulate(self.index.members, initial=0))
 
@@ -111,22 +118,30 @@ class PackedFile:
         os.close(self.fd)
 
     def _member(self, number: int) -> bytes:
-        start, length = self._starts[number], self.index.members[number]
+        packed = os.pread(self.fd, self.index.members[number], self._starts[number])
+        length = min(MEMBER_BYTES, self.size - number * MEMBER_BYTES)
+        unpacker = zlib.decompressobj(_GZIP)
         try:
-            data = zlib.decompress(os.pread(self.fd, length, start), _GZIP)
+            # Not a byte more than tells that it is too long: a few bytes can stand for gigabytes.
+            data = unpacker.decompress(packed, length + 1)
         except zlib.error as error:
             raise self._damaged(f"member {number} can't be unpacked") from error
-        if len(data) != min(MEMBER_BYTES, self.size - number * MEMBER_BYTES):
+        if len(data) != length or not unpacker.eof or unpacker.unused_data:
             raise self._damaged(f"member {number} has another length")
         return data
 
     def _read_index(self) -> Index:
         size = os.fstat(self.fd).st_size
-        end = os.pread(self.fd, _LENGTH_DIGITS + len(_EMPTY), max(0, size - _LENGTH_DIGITS - len(_EMPTY)))
+        end = _end_of(self.fd, size)
         if end[_LENGTH_DIGITS:] != _EMPTY:
+            if is_foreign(self.fd):
+                raise self._damaged("it was not written by karn archive: run gunzip on it")
             raise self._damaged("it is cut off, or was not written by karn archive")
         try:
             length = int(end[:_LENGTH_DIGITS], 16)
+            # int() takes signs and spaces too.
+            if end[:_LENGTH_DIGITS] != _digits(length) or not 0 <= length <= min(size, _INDEX_BYTES):
+                raise ValueError(length)
             index = _index.decode(os.pread(self.fd, length, max(0, size - len(end) - length)))
         except (ValueError, msgspec.DecodeError) as error:
             raise self._damaged("its index can't be read") from error
@@ -140,3 +155,30 @@ class PackedFile:
 
     def _damaged(self, why: str) -> DamagedArchiveError:
         return DamagedArchiveError(f"{self._name}: {why}")
+
+
+def is_foreign(fd: int) -> bool:
+    """Whether a file is gzip that some other program made, and no archive, nor one that was cut off."""
+    size = os.fstat(fd).st_size
+    head = os.pread(fd, MEMBER_BYTES, 0)
+    if size < _HEAD.size or _end_of(fd, size)[_LENGTH_DIGITS:] == _EMPTY:
+        return False
+    mark, flags, time = _HEAD.unpack_from(head)
+    if mark != _GZIP_MARK:
+        return False
+    if flags not in (0, _COMMENT) or time:  # gzip notes the file's name, for one
+        return True
+    try:
+        return len(zlib.decompressobj(_GZIP).decompress(head, MEMBER_BYTES + 1)) > MEMBER_BYTES
+    except zlib.error:
+        return False
+
+
+def _digits(length: int) -> bytes:
+    return b"%0*x" % (_LENGTH_DIGITS, length)
+
+
+def _end_of(fd: int, size: int) -> bytes:
+    """Where an archive says how long its index is."""
+    length = _LENGTH_DIGITS + len(_EMPTY)
+    return os.pread(fd, length, max(0, size - length))

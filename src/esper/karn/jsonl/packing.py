@@ -7,11 +7,14 @@ whole or not at all, however the process dies.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 
+from esper.karn.jsonl.beside import conflict
 from esper.karn.jsonl.packed import MEMBER_BYTES, Index, PackedFile, index_member, pack_member
 from esper.karn.jsonl.source import PlainFile, Source
 from esper.karn.settings import archive_of
@@ -59,23 +62,15 @@ def pack(path: Path, fd: int, edges: Mapping[str, str]) -> int:
         )
 
     archive = archive_of(path)
-    temporary = _temporary(archive)
-    try:
-        _write(temporary, parts())
-        packed = PackedFile(os.open(temporary, os.O_RDONLY | os.O_CLOEXEC), archive.name)
-        try:
-            size = os.fstat(packed.fd).st_size
-            # Without locks somebody may have written all the same; a digest read anew notices that too.
-            if packed.size != plain.size or not digest_of(packed) == digest_of(plain) == packed.index.digest:
-                raise TelemetryFileError(f"{path} and its archive are not the same; the event file was kept")
-        finally:
-            packed.close()
-        temporary.rename(archive)
-        sync(archive.parent)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return size
+    with _written(archive, parts(), before) as new:
+        packed = PackedFile(new, archive.name)
+        # Without locks somebody may have written all the same; a digest read anew notices that too.
+        if packed.size != plain.size or not digest_of(packed) == digest_of(plain) == packed.index.digest:
+            raise TelemetryFileError(f"{path} and its archive are not the same; the event file was kept")
+        reason = conflict(path, plain)
+        if reason is not None:
+            raise TelemetryFileError(reason)
+        return os.fstat(new).st_size
 
 
 def unpack(path: Path, packed: PackedFile) -> None:
@@ -86,24 +81,16 @@ def unpack(path: Path, packed: PackedFile) -> None:
         packed: its archive, open.
 
     Raises:
-        TelemetryFileError: if the result is not what was archived.
+        TelemetryFileError: if the result is not what was archived, or the event file is there by now.
         OSError: if it can't be written, or the archive can't be read.
     """
-    temporary = _temporary(path)
-    try:
-        _write(temporary, _parts(packed, _READ_BYTES))
-        plain = PlainFile(os.open(temporary, os.O_RDONLY | os.O_CLOEXEC))
-        try:
-            if plain.size != packed.size or digest_of(plain) != packed.index.digest:
-                raise TelemetryFileError(f"{archive_of(path)} does not hold what was archived; it was kept")
-        finally:
-            plain.close()
-        os.utime(temporary, ns=(packed.index.mtime_ns, packed.index.mtime_ns))
-        temporary.rename(path)
-        sync(path.parent)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with _written(path, _parts(packed, _READ_BYTES), os.fstat(packed.fd)) as new:
+        plain = PlainFile(new)
+        if plain.size != packed.size or digest_of(plain) != packed.index.digest:
+            raise TelemetryFileError(f"{archive_of(path)} does not hold what was archived; it was kept")
+        os.utime(new, ns=(packed.index.mtime_ns, packed.index.mtime_ns))
+        if os.path.lexists(path):
+            raise TelemetryFileError(f"{path} was made meanwhile; it was kept")
 
 
 def digest_of(source: Source) -> str:
@@ -131,14 +118,62 @@ def _parts(source: Source, length: int) -> Iterator[bytes]:
         offset += len(part)
 
 
-def _temporary(path: Path) -> Path:
-    # One name for all, so that what a killed process left is overwritten: whoever writes it holds a lock.
+def temporary_of(path: Path) -> Path:
+    """Where a file lies while it is written: one name for all, by which a killed process's is found."""
     return path.with_name(f".{path.name}.tmp")
 
 
-def _write(path: Path, parts: Iterable[bytes]) -> None:
-    with path.open("wb") as file:
-        for part in parts:
-            file.write(part)
-        file.flush()
-        os.fsync(file.fileno())
+@contextmanager
+def _written(path: Path, parts: Iterable[bytes], like: os.stat_result) -> Iterator[int]:
+    """Write a file under a temporary name; after the block, which may still refuse, under its own.
+
+    Args:
+        path: its own name.
+        parts: its bytes.
+        like: of the file that it stands for: nobody may read it who can't read that one.
+
+    Yields:
+        The file, open to be read; closed after the block.
+    """
+    temporary = temporary_of(path)
+    # Whoever writes it holds a lock, so this is what a killed process left, or somebody's link or pipe.
+    temporary.unlink(missing_ok=True)
+    try:
+        fd = _create(temporary)
+        try:
+            for part in parts:
+                _write(fd, part)
+            _give_access(fd, like)
+            os.fsync(fd)
+            yield fd
+            # Without locks somebody else may write under the same name.
+            if not os.path.samestat(os.lstat(temporary), os.fstat(fd)):
+                raise TelemetryFileError(f"{temporary.name} was replaced: another process archives it too")
+        finally:
+            os.close(fd)
+        temporary.rename(path)
+        sync(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _create(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def _write(fd: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(fd, left) :]
+
+
+def _give_access(fd: int, like: os.stat_result) -> None:
+    mode = like.st_mode & 0o777
+    with suppress(OSError):  # to another owner only root can give it
+        os.fchown(fd, like.st_uid, -1)
+    try:
+        os.fchown(fd, -1, like.st_gid)
+    except OSError:
+        mode &= ~stat.S_IRWXG  # its group is another one, which may not have been meant
+    os.fchmod(fd, mode)

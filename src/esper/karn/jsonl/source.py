@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from esper.karn.jsonl.lock import is_write_locked
-from esper.karn.jsonl.packed import PackedFile
-from esper.karn.settings import archive_of
+from esper.karn.jsonl.packed import PackedFile, is_foreign
+from esper.karn.settings import ARCHIVE_SUFFIX, archive_of
+
+_TO_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+"""Without the last, who opens a pipe that lies in a file's place would wait for its writer."""
 
 
 class PlainFile:
@@ -65,7 +68,7 @@ def look(path: Path) -> Look:
         OSError: if neither is there.
     """
     try:
-        return _look(os.stat(path), is_packed=False)
+        return _look(os.stat(path), is_packed=_names_archive(path))
     except FileNotFoundError:
         return _look(os.stat(archive_of(path)), is_packed=True)
 
@@ -77,12 +80,20 @@ def look_at(source: Source) -> Look:
 
 def is_archived(path: Path) -> bool:
     """Whether an event file is there as an archive alone."""
-    return not os.path.lexists(path) and archive_of(path).is_file()
+    return _is_packed_alone(path) and not _is_foreign(archive_of(path))
+
+
+def is_packed_by_others(path: Path) -> bool:
+    """Whether an event file is there alone as gzip that ``karn archive`` did not write."""
+    return _is_packed_alone(path) and _is_foreign(archive_of(path))
 
 
 @contextmanager
 def open_events(path: Path) -> Iterator[Source]:
     """An event file, or its archive where there is no such file.
+
+    Args:
+        path: the event file; an archive's own name opens the archive, whatever is beside it.
 
     Raises:
         OSError: if neither can be read.
@@ -125,12 +136,46 @@ def writer_lives(path: Path, inode: int | None) -> bool | None:
         return None
 
 
-def _open(path: Path) -> Source:
+def open_archive(archive: Path) -> PackedFile:
+    """An archive by its own name.
+
+    Raises:
+        OSError: if it can't be read.
+    """
+    fd = os.open(archive, _TO_READ)
     try:
-        return PlainFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        return PackedFile(fd, f"{archive.parent.name}/{archive.name}")
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def _open(path: Path) -> Source:
+    if _names_archive(path):
+        return open_archive(path)
+    try:
+        return PlainFile(os.open(path, _TO_READ))
     except FileNotFoundError:
-        archive = archive_of(path)
-        return PackedFile(os.open(archive, os.O_RDONLY | os.O_CLOEXEC), f"{path.parent.name}/{archive.name}")
+        return open_archive(archive_of(path))
+
+
+def _names_archive(path: Path) -> bool:
+    return path.suffix == ARCHIVE_SUFFIX
+
+
+def _is_packed_alone(path: Path) -> bool:
+    return not os.path.lexists(path) and archive_of(path).is_file()
+
+
+def _is_foreign(archive: Path) -> bool:
+    try:
+        fd = os.open(archive, _TO_READ)
+    except OSError:
+        return False
+    try:
+        return is_foreign(fd)
+    finally:
+        os.close(fd)
 
 
 def _look(now: os.stat_result, *, is_packed: bool) -> Look:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
@@ -70,7 +71,7 @@ class TailReader:
                 return None
             if not now.is_regular:
                 return None  # to open a pipe would wait for its writer
-            with open_events(self.path) as source:
+            with self.opened() as source:
                 self.damage = None
                 self.size = source.size
                 return self._read_open(source, max(1, max_bytes))
@@ -83,6 +84,10 @@ class TailReader:
             return None
         except OSError:
             return None  # a network file system that stumbled is no reason to read anew
+
+    def opened(self) -> AbstractContextManager[Source]:
+        """The file, open to be read."""
+        return open_events(self.path)
 
     @property
     def lines(self) -> int:
@@ -117,7 +122,7 @@ class TailReader:
         Raises:
             OSError: if the file can't be read.
         """
-        with open_events(self.path) as source:
+        with self.opened() as source:
             now, size = look_at(source), source.size
             mark = source.read_at(min(_MARK_BYTES, offset), max(0, offset - _MARK_BYTES))
         self.offset, self.size, self._lines, self._unended = offset, size, lines, 0

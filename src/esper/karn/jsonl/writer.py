@@ -13,7 +13,7 @@ from pathlib import Path
 
 from esper.karn.jsonl.history import FileHistory, read_history
 from esper.karn.jsonl.lock import take_write_lock
-from esper.karn.jsonl.source import is_archived
+from esper.karn.jsonl.source import is_archived, is_packed_by_others
 from esper.karn.settings import archive_of
 from esper.leyline.errors import RunLockedError, TelemetryFileError, TelemetryUsageError
 
@@ -26,7 +26,7 @@ class LineWriter:
     Where the file system has no locks, a warning is logged and nothing keeps a second writer out.
 
     Raises:
-        TelemetryUsageError: if the file is archived.
+        TelemetryUsageError: if the file is archived, or packed by another program.
         RunLockedError: if it is open for writing already.
         TelemetryFileError: if it can't be opened.
     """
@@ -35,6 +35,8 @@ class LineWriter:
         self.path = path
         if is_archived(path):
             raise _archived(path)
+        if is_packed_by_others(path):
+            raise _packed_by_others(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -170,6 +172,14 @@ def _archived(path: Path) -> TelemetryUsageError:
     return TelemetryUsageError(
         f"{path} is archived and can't be written: bring it back with "
         f"`karn archive --restore {shlex.quote(path.parent.name)}`, or give another run_dir"
+    )
+
+
+def _packed_by_others(path: Path) -> TelemetryUsageError:
+    packed = archive_of(path)
+    return TelemetryUsageError(
+        f"{packed} holds events of this run and was not written by karn archive: bring them back with "
+        f"`gunzip {shlex.quote(str(packed))}`, or give another run_dir"
     )
 
 

@@ -7,17 +7,21 @@ An event file that is there counts, and its archive does not; so each step may b
 
 from __future__ import annotations
 
+import errno
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
+from esper.karn.jsonl.beside import conflict_of
 from esper.karn.jsonl.lock import take_write_lock
 from esper.karn.jsonl.packed import PackedFile
-from esper.karn.jsonl.packing import pack, sync, unpack
-from esper.karn.jsonl.source import is_archived, open_events, writer_lives
+from esper.karn.jsonl.packing import pack, sync, temporary_of, unpack
+from esper.karn.jsonl.source import is_archived, is_packed_by_others, open_events, writer_lives
 from esper.karn.settings import archive_of, find_event_files
 from esper.karn.store.connection import as_text
 from esper.karn.store.database import Store
@@ -37,7 +41,7 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 class Moved(msgspec.Struct, frozen=True):
-    """A run that was archived or restored."""
+    """A run that was archived or restored; of no bytes if there was nothing to do."""
 
     run_dir: str
     event_bytes: int
@@ -68,7 +72,7 @@ def finished_runs(store: Store) -> list[str]:
 def archive_run(store: Store, run_dir: str) -> Moved:
     """Seal a run, verify its segments, pack its event files, and only then remove them.
 
-    Nothing to do for files that are archived already.
+    Nothing to do for files that are archived already, and for those that would take as much room packed.
 
     Args:
         store: refreshed.
@@ -85,21 +89,44 @@ def archive_run(store: Store, run_dir: str) -> Moved:
     try:
         with ExitStack() as locks:
             fds = [locks.enter_context(_locked(file.path, is_finished=finished)) for file in files]
+            states = [_state(os.fstat(fd)) for fd in fds]
+            _remove_leftovers(files)
             store.refresh()
             store.seal_all(run_dir)
-            for file in files:
+            for file, fd in zip(files, fds, strict=True):
                 _check_cover(file)
-                verify_segments(file, Path(os.path.abspath(store.telemetry_dir)))
-            event_bytes = sum(os.fstat(fd).st_size for fd in fds)
-            archive_bytes = sum(
-                pack(file.path, fd, _edges(file)) for file, fd in zip(files, fds, strict=True)
-            )
-            for file in files:
-                file.path.unlink()
-                sync(file.path.parent)
+                verify_segments(file, fd, Path(os.path.abspath(store.telemetry_dir)))
+            return _replace(run_dir, files, fds, states)
     except OSError as error:
-        raise TelemetryFileError(f"its archive can't be written: {error.strerror or error}") from error
+        raise TelemetryFileError(f"its archive can't be written: {_reason(error)}") from error
+
+
+def _replace(run_dir: str, files: Sequence[EventFile], fds: Sequence[int], states: Sequence[_State]) -> Moved:
+    """Pack event files that are open, locked and verified, and remove them."""
+    with ExitStack() as undo:
+        archive_bytes = 0
+        for file, fd in zip(files, fds, strict=True):
+            is_new = not os.path.lexists(archive_of(file.path))
+            archive_bytes += pack(file.path, fd, _edges(file))
+            if is_new:
+                undo.callback(_take_back, file.path)
+        for file, state in zip(files, states, strict=True):
+            _check_state(file.path, state)
+        event_bytes = sum(os.fstat(fd).st_size for fd in fds)
+        if archive_bytes >= event_bytes:
+            return Moved(run_dir, 0, 0)
+        undo.pop_all()
+    for file, state in zip(files, states, strict=True):
+        _check_state(file.path, state)
+        file.path.unlink()
+        sync(file.path.parent)
     return Moved(run_dir, event_bytes, archive_bytes)
+
+
+def _take_back(path: Path) -> None:
+    # Without locks another archiver may have been quicker: what it left is all there is.
+    if path.exists():
+        archive_of(path).unlink(missing_ok=True)
 
 
 def restore_run(telemetry_dir: Path, run_dir: str) -> Moved:
@@ -114,19 +141,24 @@ def restore_run(telemetry_dir: Path, run_dir: str) -> Moved:
         raise unknown_name("run", run_dir, runs)
     event_bytes = archive_bytes = 0
     for path in runs[run_dir]:
-        if not is_archived(path):
-            continue
+        reason = _doubt_about_archive(path)
+        if reason is not None:
+            raise TelemetryFileError(reason)
+    for path in filter(is_archived, runs[run_dir]):
         archive = archive_of(path)
         try:
             with _locked(archive, is_finished=True), open_events(path) as packed:
                 if isinstance(packed, PackedFile):
+                    state = _state(os.fstat(packed.fd))
+                    temporary_of(archive).unlink(missing_ok=True)
                     unpack(path, packed)
                     event_bytes += packed.size
-                    archive_bytes += archive.stat().st_size
+                    archive_bytes += state.size
+                    _check_state(archive, state)
                     archive.unlink()
                     sync(archive.parent)
         except OSError as error:
-            raise TelemetryFileError(f"{archive} can't be restored: {error.strerror or error}") from error
+            raise TelemetryFileError(f"{archive} can't be restored: {_reason(error)}") from error
     return Moved(run_dir, event_bytes, archive_bytes)
 
 
@@ -142,9 +174,21 @@ def _refusal(store: Store, run_dir: str, files: Sequence[EventFile]) -> str | No
             return f"{file.path.name} is open for writing"
         if file.path.is_symlink():
             return f"{file.path.name} is a link: archive the run that it leads to"
+        if file.path.parent.is_symlink():
+            return "its folder is a link: archive the run in the telemetry folder that it leads to"
         if as_text(str(file.path)) != str(file.path):
             return "its path is no UTF-8, so it can't be sealed: rename its folder"
+        if (reason := _doubt_about_archive(file.path)) is not None:
+            return reason
     return None
+
+
+def _doubt_about_archive(path: Path) -> str | None:
+    """What is wrong with that which has the name of an event file's archive."""
+    if is_packed_by_others(path):
+        archive = archive_of(path)
+        return f"{archive.name} was not written by karn archive: run gunzip {shlex.quote(str(archive))}"
+    return conflict_of(path)
 
 
 @contextmanager
@@ -169,12 +213,46 @@ def _locked(path: Path, *, is_finished: bool) -> Iterator[int]:
         os.close(fd)
 
 
+class _State(NamedTuple):
+    """Of a file, by which it is known that nobody has replaced or written it."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+
+
+def _state(now: os.stat_result) -> _State:
+    return _State(now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns)
+
+
+def _check_state(path: Path, state: _State) -> None:
+    if _state(os.stat(path)) != state:
+        raise TelemetryFileError(f"{path.name} was replaced or written meanwhile; it was kept")
+
+
+def _remove_leftovers(files: Sequence[EventFile]) -> None:
+    """Delete what killed archivers and restorers left of files that are locked."""
+    for file in files:
+        for path in (file.path, archive_of(file.path)):
+            temporary_of(path).unlink(missing_ok=True)
+
+
+def _reason(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full"
+    return error.strerror or str(error)
+
+
 def _check_cover(file: EventFile) -> None:
     if file.sealed_bytes != file.tail.offset:
         raise TelemetryFileError(f"its segments stand for {file.sealed_bytes} of {file.tail.offset} bytes")
     home = file.path.parent
     if not all(segment.folder.is_relative_to(home) for segment in file.segments):
-        raise TelemetryFileError("its segments can't be written beside it, only into the cache")
+        raise TelemetryFileError(
+            "its segments can't be written beside it, only into the cache: is the disk full, or its folder "
+            "read-only?"
+        )
 
 
 def _edges(file: EventFile) -> dict[str, str]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from esper.karn.jsonl.beside import are_both_there, conflict_of
+from esper.karn.jsonl.packing import temporary_of
 from esper.karn.jsonl.source import is_archived
+from esper.karn.settings import archive_of
 from esper.karn.store.database import Store
 from esper.karn.store.runs import SILENT_AFTER_S, RankInfo, RunInfo, rank_info
 from esper.karn.textout import clean
@@ -32,6 +37,10 @@ class RunCheckup(msgspec.Struct, frozen=True, kw_only=True):
     """Event files that are there packed alone."""
     damaged: list[str]
     """What is wrong with archives that can't be read."""
+    conflicts: list[str]
+    """Event files that have something of their archive's name beside them, and what that means."""
+    leftovers: list[str]
+    """Names of what archivers and restorers left that were killed, or write now."""
     gaps: list[dict[str, Any]]
     """Missing and repeated sequence numbers, by kind; a reason where the writer noted one."""
     errors: list[dict[str, Any]]
@@ -60,6 +69,8 @@ def check_folder(store: Store) -> list[RunCheckup]:
                 unused_segments=sum(len(store.unused_segments(file)) for file in files),
                 archived_files=sum(is_archived(file.path) for file in files),
                 damaged=store.damaged([run.run_dir]),
+                conflicts=[text for file in files if (text := _conflict(file.path)) is not None],
+                leftovers=[name for file in files for name in _leftovers(file.path)],
                 gaps=gaps.get(run.run_dir, []),
                 errors=errors.get(run.run_dir, []),
                 quiet_ranks=[rank for rank in ranks if _is_quiet(rank)],
@@ -72,6 +83,20 @@ def _is_quiet(rank: RankInfo) -> bool:
     if rank.finished:
         return False
     return rank.writer_lives is False or rank.age_s is None or rank.age_s > SILENT_AFTER_S
+
+
+def _conflict(path: Path) -> str | None:
+    if not are_both_there(path):
+        return None
+    return conflict_of(path) or (
+        f"{path.name} and its archive are both there, and the first is read: `karn archive` goes on where it "
+        "was killed"
+    )
+
+
+def _leftovers(path: Path) -> list[str]:
+    temporary = [temporary_of(path), temporary_of(archive_of(path))]
+    return [each.name for each in temporary if os.path.lexists(each)]
 
 
 def _by_run(store: Store, sql: str) -> dict[str, list[dict[str, Any]]]:
@@ -93,7 +118,12 @@ def checkup_text(checked: list[RunCheckup], sealing_error: str | None) -> str:
             f"{_count(entry.segments, 'segment')}"
             + (f", {_count(entry.archived_files, 'file')} archived" if entry.archived_files else "")
         )
-        lines += [f"  events are lost: {clean(damage)}" for damage in entry.damaged]
+        lines += [f"  events can't be read: {clean(damage)}" for damage in entry.damaged]
+        lines += [f"  {clean(conflict)}" for conflict in entry.conflicts]
+        lines += [
+            f"  {clean(name)} is left of a killed `karn archive`; the next one removes it"
+            for name in entry.leftovers
+        ]
         for gap in entry.gaps:
             what = "missing" if gap["kind"] == "gap" else "repeated"
             reason = f", {gap['reason']}" if gap["reason"] else ""
@@ -108,6 +138,8 @@ def checkup_text(checked: list[RunCheckup], sealing_error: str | None) -> str:
             last = "never" if rank.last_event is None else f"{rank.last_event:%Y-%m-%d %H:%M:%S} UTC"
             state = "its writer is gone" if rank.writer_lives is False else "silent"
             lines.append(f"  rank {rank.rank}: not finished, {state}, last event {last}")
+        if run.ranks < run.world_size:
+            lines.append(f"  {run.world_size - run.ranks} of {run.world_size} ranks have written no file")
         if entry.unused_segments:
             lines.append(
                 f"  {_count(entry.unused_segments, 'segment')} can't be used; `karn compact` writes anew"

@@ -130,7 +130,8 @@ class Sealer:
         for home in self._homes(file):
             temporary = home / f"{segments.TEMPORARY}{os.getpid()}-{token_hex(4)}"
             try:
-                temporary.mkdir(parents=True)
+                home.mkdir(parents=True, exist_ok=True)
+                temporary.mkdir(_folder_mode(file.path))
                 self._write(temporary, meta, selects)
                 _put_in_place(temporary, home, file, meta)
                 _sync(home)
@@ -152,6 +153,13 @@ class Sealer:
         about.write_bytes(msgspec.json.encode(msgspec.structs.replace(meta, files=files)))
         _sync(about)
         _sync(folder)
+
+
+def _folder_mode(path: Path) -> int:
+    """For a segment's folder: who can't read the event file can't read what stands for it either."""
+    with open_events(path) as source:
+        readers = os.fstat(source.fd).st_mode & 0o444
+    return 0o700 | readers | readers >> 2
 
 
 def _edges(file: EventFile, start: int, end: int) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import duckdb
 import msgspec
 
+from esper.karn.jsonl.source import PlainFile, Source
 from esper.karn.jsonl.tail import Chunk, TailReader
 from esper.karn.store import relations
 from esper.karn.store.catalog import Catalog
@@ -18,13 +20,14 @@ from esper.karn.store.segments import ResumePoint, Segment
 from esper.leyline.errors import TelemetryFileError
 
 
-def verify_segments(sealed: EventFile, root: Path) -> None:
+def verify_segments(sealed: EventFile, fd: int, root: Path) -> None:
     """Read an event file anew, without its segments, and compare every stored value both ways.
 
     One segment's rows are in memory at a time: what was compared stands for itself from then on.
 
     Args:
         sealed: the file and its segments; it is not changed.
+        fd: of the file, open. Its name may lead to another one meanwhile.
         root: the telemetry folder, absolute.
 
     Raises:
@@ -32,7 +35,7 @@ def verify_segments(sealed: EventFile, root: Path) -> None:
     """
     with connect([root], "2GB", 2) as connection:
         file = EventFile(sealed.path, sealed.run_dir)
-        reader = _ReaderTo(sealed.path)
+        reader = _ReaderTo(sealed.path, PlainFile(fd))
         file.tail = reader
         catalog = Catalog(connection, {})
         ingest = Ingest(connection, catalog, lambda: _files_of(file, root))
@@ -53,9 +56,15 @@ def verify_segments(sealed: EventFile, root: Path) -> None:
 
 
 class _ReaderTo(TailReader):
-    """Reads an event file as far as ``end``, the start of a line."""
+    """Reads an open event file as far as ``end``, the start of a line."""
 
-    end = 0
+    def __init__(self, path: Path, source: Source) -> None:
+        super().__init__(path)
+        self.end = 0
+        self._source = source
+
+    def opened(self) -> AbstractContextManager[Source]:
+        return nullcontext(self._source)
 
     def read(self, max_bytes: int = 8 << 20) -> Chunk | None:
         left = self.end - self.offset
