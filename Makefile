@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 CLIENTS := tests/clients
 INSTALLED := $(CLIENTS)/node_modules/.clients $(CLIENTS)/.venv/.clients
 
-BENCHMARKS := store ingest cold growth process mcp
+BENCHMARKS := store ingest cold growth process mcp sanctum
 
 .PHONY: demo test test-clients bench runs schema figures picture readme questions clean
 

@@ -108,18 +108,18 @@ def _write_run(folder: Path, quota: int, n_envs: int, n_slots: int, seed: int, i
     """Write one run of about ``quota`` events, and return how many there are."""
     rng = random.Random(f"{seed}/{index}")
     with TelemetryCollector(folder, _run_name(index), envs_per_rank=n_envs, buffered=True) as collector:
-        sink = _CountingSink(collector)
+        sink = CountingSink(collector)
         with InternalOpRecorder(sink, intervention_cost=0.005) as recorder:
             recorder.training_started(
                 task="benchmark", policy="mixed", seed=seed, n_envs=n_envs, max_epochs=EPOCHS
             )
-            envs = [_Env(recorder, env, n_slots, rng) for env in range(n_envs)]
+            envs = [SyntheticEnv(recorder, env, n_slots, rng) for env in range(n_envs)]
             while all(env.step(sink.room(quota)) for env in envs):
                 pass
     return sink.count
 
 
-class _CountingSink:
+class CountingSink:
     """A RankSink that passes everything on and counts it."""
 
     def __init__(self, sink: RankSink) -> None:
@@ -138,7 +138,7 @@ class _CountingSink:
 
 
 class _CountingEnvSink:
-    def __init__(self, counter: _CountingSink, sink: Any) -> None:
+    def __init__(self, counter: CountingSink, sink: Any) -> None:
         self._counter = counter
         self._sink = sink
 
@@ -147,7 +147,7 @@ class _CountingEnvSink:
         self._sink.emit(event_type, payload, **fields)
 
 
-class _Env:
+class SyntheticEnv:
     """One environment: one decision an epoch, on a slot that has a habit of its own."""
 
     def __init__(self, recorder: InternalOpRecorder, env: int, n_slots: int, rng: random.Random) -> None:

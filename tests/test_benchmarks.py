@@ -14,7 +14,7 @@ import pytest
 from support import ROOT
 
 LINUX = sys.platform == "linux"
-TABLES = {"store": 1, "ingest": 2, "cold": 1, "growth": 2, "process": 2, "mcp": 3}
+TABLES = {"store": 1, "ingest": 2, "cold": 1, "growth": 2, "process": 2, "mcp": 3, "sanctum": 4}
 """How many tables each benchmark writes."""
 QUESTIONS = {
     "thrash check",
@@ -90,6 +90,17 @@ def test_the_server_is_measured_beside_the_least_one(tmp_path: Path) -> None:
     tables = measured("mcp", tmp_path, "--runs", "2", "--calls", "40")
     assert len(tables) == TABLES["mcp"]
     assert all(value > 0 for rows in tables.values() for row in rows for value in row.values())
+
+
+@pytest.mark.skipif(not LINUX, reason="asks the kernel for what only Linux tells")
+def test_the_viewer_is_measured_in_a_terminal_beside_others(tmp_path: Path) -> None:
+    options = ("--rows", "64", "--seconds", "0.2", "--settle", "0.3", "--markers", "2", "--without-toolong")
+    tables = measured("sanctum", tmp_path, *options)
+    assert len(tables) == TABLES["sanctum"]
+    (live,), (seen,) = tables["live"], tables["latency"]
+    assert all(live[f"{way} cpu %"] > 0 for way in ("sanctum", "seed widget"))
+    assert 0 < seen["median ms"] <= seen["worst ms"]
+    assert [row["viewer"] for row in tables["idle"]] == ["empty app", "sanctum, ended run", "sanctum, paused"]
 
 
 def test_growth_is_fitted_over_events_and_runs(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from esper.leyline.errors import TelemetryUsageError
 from esper.options import AsJson, Run, TelemetryDir
 from esper.plot_command import plot
 from esper.terminal import next_command, open_store, progress, run_app, show
+from esper.train_command import train
 
 app = typer.Typer(
     name="karn",
@@ -46,6 +47,7 @@ app.command()(upkeep.doctor)
 app.command()(upkeep.archive)
 app.command()(compare)
 app.command()(plot)
+app.command()(train)
 app.command()(hosts_command.install)
 app.command()(hosts_command.uninstall)
 
@@ -189,10 +191,9 @@ def sanctum(
     if as_json and not once:
         raise TelemetryUsageError("--json needs --once: a screen can't be JSON")
     if not once:
-        from esper.karn.sanctum.once import run_sanctum
+        from esper.karn.sanctum.opening import run_sanctum
 
-        run_sanctum(where, run)
-        return
+        raise typer.Exit(run_sanctum(where, run))
     from esper.karn.sanctum.once import once_json, once_text
 
     if as_json:
@@ -227,7 +228,7 @@ def import_(
 def validate(
     files: Annotated[list[Path], typer.Argument(help="Event files, for example telemetry/RUN/events.jsonl.")],
 ) -> None:
-    """Check event files line by line; exit with 1 if a line or a field can't be read."""
+    """Check event files, archived ones too, line by line; exit with 1 if a line or a field can't be read."""
     from esper.karn.textout import clean
     from esper.karn.validate import validate_file
 
@@ -241,7 +242,13 @@ def validate(
             f", {check.unfinished_bytes} bytes of an unfinished last line" if check.unfinished_bytes else ""
         )
         show(f"{file}: {check.events} events, {len(check.problems)} problems{unfinished}")
-        bad = bad or any(problem.kind in ("line", "field") for problem in check.problems)
+        if check.damage is not None:
+            show(f"{file}: events can't be read: {clean(check.damage)}")
+        bad = (
+            bad
+            or check.damage is not None
+            or any(problem.kind in ("line", "field") for problem in check.problems)
+        )
     if bad:
         raise typer.Exit(1)
 
@@ -254,39 +261,6 @@ def schema() -> None:
     from esper.leyline.codec import json_schema
 
     show(msgspec.json.format(msgspec.json.encode(json_schema()), indent=2).decode())
-
-
-@app.command()
-def train(
-    policy: Annotated[
-        str, typer.Option(help="random, oscillate (thrashes on purpose) or heuristic.")
-    ] = "heuristic",
-    episodes: Annotated[int, typer.Option(help="Episodes of each environment.")] = 4,
-    envs: Annotated[int, typer.Option(help="Environments of each process.")] = 2,
-    epochs: Annotated[int | None, typer.Option(help="Epochs of an episode.", show_default="34")] = None,
-    seed: Annotated[int, typer.Option(help="From which every random number follows.")] = 0,
-    telemetry_dir: TelemetryDir = None,
-    run_dir: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The run's folder name. Default: a new one.")
-    ] = None,
-    checkpoint_every: Annotated[int, typer.Option(metavar="EPOCHS", help="Epochs between checkpoints.")] = 10,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
-) -> None:
-    """Train the reference networks on real data, so that there is real telemetry to look at.
-
-    Several processes: torchrun --nproc-per-node N -m esper train ...
-    """
-    from esper.karn.settings import telemetry_dir as folder
-    from esper.simic.config import TrainConfig
-    from esper.train_command import run_training
-
-    given = {} if epochs is None else {"max_epochs": epochs}
-    config = TrainConfig(
-        policy=policy, n_episodes=episodes, n_envs=envs, seed=seed, checkpoint_every=checkpoint_every, **given
-    )
-    where = folder(telemetry_dir)
-    name = run_training(config, where, run_dir, resume=resume)
-    show(f"run {name}\n{next_command(name, where)}")
 
 
 def main() -> NoReturn:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esper.karn.diagnosis import LABELS, SlotCounts, SlotVerdict, judge_slots, thrash_span
+from esper.karn.diagnosis import LABELS, SlotCounts, SlotJudge, SlotVerdict, judge_slots, thrash_span
 from esper.leyline.thresholds import UNDO_EPOCHS
 
 
@@ -317,3 +317,13 @@ def test_the_span_is_the_best_of_all(pairs):
         assert scores[span] == pytest.approx(best)
         assert pairs[span[0]]
         assert pairs[span[1]]
+
+
+def test_a_judge_who_is_asked_again_says_what_one_says_who_never_was():
+    asked_again = SlotJudge()
+    calm = counts([[0, 1, 2, 3]], slot_id="calm")
+    for ops in (5, 5, 20, 30, 20):
+        run = [calm, counts([FLIP_FLOP[:ops]], slot_id="wild")]
+        assert asked_again.judge(run) == judge_slots(run)
+    first, again = asked_again.judge(run), asked_again.judge(run)
+    assert all(before is after for before, after in zip(first, again, strict=True))

@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
+from sanctum_screens import NEVER_S, levels, screen_text, text_of, viewer
 from sanctum_support import fixed_now, fixed_recorder, play, thrashing_run, training, zigzag
-from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from esper.karn.collector import TelemetryCollector
 from esper.karn.sanctum import app as app_module
 from esper.karn.sanctum.app import SanctumApp
-from esper.karn.sanctum.commands import COMMANDS
 from esper.karn.sanctum.widgets.event_log import EventLogWidget
-from esper.karn.sanctum.widgets.help import HelpScreen
 from esper.karn.sanctum.widgets.internal_level import InternalLevelWidget
 from esper.simic.training.recorder import InternalOpRecorder
-
-NEVER_S = 10_000.0
-"""Refresh interval of an app whose every poll is the test's own."""
-
-
-def viewer(folder, run_dir=None):
-    return SanctumApp(folder, run_dir, refresh_s=NEVER_S, now=fixed_now)
-
-
-def levels(app) -> str:
-    return str(app.query_one("#internal-levels", InternalLevelWidget).render())
-
-
-def text_of(app, selector: str) -> str:
-    return str(app.screen_stack[0].query_one(selector, Static).render())
 
 
 @pytest.fixture
@@ -149,136 +129,37 @@ class TestScreen:
             assert len(levels(app)) < 500
 
 
-class TestKeys:
-    async def test_q_quits(self, folder):
-        app = viewer(folder)
-        async with app.run_test() as pilot:
-            await pilot.press("q")
-            assert not app.is_running
-
-    async def test_p_pauses_and_goes_on(self, tmp_path):
-        with TelemetryCollector(tmp_path, "live") as collector:
-            recorder = InternalOpRecorder(collector)
-            recorder.seed_added(0, "r0c0", 1, 4)
-            app = viewer(tmp_path)
-            async with app.run_test() as pilot:
-                await pilot.press("p")
-                assert "paused" in text_of(app, "#run")
-                play(recorder, 0, "r0c0", [1, 2])
-                app._poll_and_refresh()
-                await pilot.pause()
-                assert "1/4" in levels(app)
-                await pilot.press("p")
-                assert "paused" not in text_of(app, "#run")
-                assert "2/4" in levels(app)
-
-    async def test_t_changes_the_theme_and_back(self, folder):
-        app = viewer(folder)
-        async with app.run_test() as pilot:
-            dark = app.theme
-            await pilot.press("t")
-            assert app.theme != dark
-            assert not app.current_theme.dark
-            await pilot.press("t")
-            assert app.theme == dark
-
-    @pytest.mark.parametrize("opens", ["question_mark", "f1"])
-    @pytest.mark.parametrize("closes", ["question_mark", "f1", "escape", "q"])
-    async def test_help_opens_and_closes(self, folder, opens, closes):
-        app = viewer(folder)
-        async with app.run_test() as pilot:
-            await pilot.press(opens)
-            assert isinstance(app.screen, HelpScreen)
-            app._poll_and_refresh()
-            await pilot.press(closes)
-            assert not isinstance(app.screen, HelpScreen)
-            assert app.is_running
-
+class TestTerminal:
     @pytest.mark.parametrize(
-        ("there", "back", "far"),
-        [("down", "up", False), ("j", "k", False), ("pagedown", "pageup", True), ("space", "b", True)],
+        ("environment", "sign", "theme", "coloured"),
+        [
+            ({"TERM": "xterm-256color", "LANG": "C.UTF-8"}, "█", "sanctum", True),
+            ({"TERM": "xterm", "LANG": "C.UTF-8"}, "█", "sanctum-16", True),
+            ({"TERM": "linux"}, "#", "sanctum-16", True),
+            ({"TERM": "xterm-256color", "LANG": "C.UTF-8", "NO_COLOR": "1"}, "█", "sanctum-16", False),
+            ({"TERM": "xterm-256color", "LANG": "C.UTF-8", "KARN_ASCII": "1"}, "#", "sanctum", True),
+        ],
     )
-    async def test_slots_scroll(self, tmp_path, there, back, far):
-        with training(tmp_path) as recorder:
-            for slot in range(100):
-                recorder.seed_added(0, f"r{slot}", 1, 4)
-        app = viewer(tmp_path)
-        async with app.run_test() as pilot:
-            pane = app.query_one("#slots", VerticalScroll)
-            await pilot.press(there)
-            assert pane.scroll_y > 1 if far else pane.scroll_y == 1
-            await pilot.press(back)
-            assert pane.scroll_y == 0
-
-    @pytest.mark.parametrize(("there", "back"), [("end", "home"), ("G", "g")])
-    async def test_slots_scroll_from_end_to_end(self, tmp_path, there, back):
-        with training(tmp_path) as recorder:
-            for slot in range(100):
-                recorder.seed_added(0, f"r{slot}", 1, 4)
-        app = viewer(tmp_path)
-        async with app.run_test() as pilot:
-            pane = app.query_one("#slots", VerticalScroll)
-            await pilot.press(there)
-            assert pane.scroll_y == pane.max_scroll_y > 0
-            await pilot.press(back)
-            assert pane.scroll_y == 0
-
-    async def test_each_one_is_in_the_help(self, folder):
-        app = viewer(folder)
-        async with app.run_test(size=(120, 60)) as pilot:
-            await pilot.press("question_mark")
+    async def test_gets_what_its_environment_says_that_it_can_show(
+        self, folder, monkeypatch, environment, sign, theme, coloured
+    ):
+        for name in ("LC_ALL", "LC_CTYPE", "LANG", "COLORTERM", "NO_COLOR", "KARN_ASCII"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        app = SanctumApp(folder, refresh_s=NEVER_S, now=fixed_now)
+        async with app.run_test(size=(100, 30)) as pilot:
             await pilot.pause()
-            page = app.export_screenshot().replace("&#160;", " ")
-            for command in COMMANDS:
-                assert command.help.replace("'", "&#x27;")[:30] in page
-            bound = {key for keys in app._bindings.key_to_bindings for key in keys.split(",")}
-            assert {key for command in COMMANDS for key in command.keys.split(",")} <= bound | {"ctrl+c"}
-
-
-SCREENS = Path(__file__).parent / "screens"
-"""What the screen should look like, as text. KARN_UPDATE_SCREENS=1 writes them anew: look at each."""
-
-
-def screen_text(app) -> str:
-    """The screen as lines of text, taken from its picture."""
-    picture = ElementTree.fromstring(app.export_screenshot())
-    lines: dict[int, list[str]] = {}
-    for part in picture.iter("{http://www.w3.org/2000/svg}text"):
-        found = re.search(r"line-(\d+)", part.get("clip-path") or "")
-        if found is not None:
-            line = lines.setdefault(int(found[1]), [" "] * app.size.width)
-            start = round(float(part.get("x")) / 12.2)
-            text = (part.text or "").replace("\xa0", " ")
-            line[start : start + len(text)] = text
-    rows = ["".join(lines.get(row, [])).rstrip() for row in range(app.size.height)]
-    return "\n".join(rows) + "\n"
-
-
-class TestPictures:
-    async def look(self, name, app, size, *keys):
-        async with app.run_test(size=size) as pilot:
-            await pilot.press(*keys)
-            await pilot.pause()
+            assert app.theme == theme
             shown = screen_text(app)
-        path = SCREENS / f"{name}.txt"
-        if "KARN_UPDATE_SCREENS" in os.environ:
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(shown, encoding="utf-8")
-        assert shown == path.read_text(encoding="utf-8")
-
-    @pytest.mark.parametrize("size", [(140, 40), (110, 32), (80, 24), (45, 16), (20, 5)], ids=str)
-    async def test_of_a_thrashing_run(self, folder, size):
-        await self.look(f"thrashing_{size[0]}x{size[1]}", viewer(folder), size)
-
-    async def test_of_the_help(self, folder):
-        await self.look("help", viewer(folder), (100, 44), "question_mark")
-
-    async def test_of_an_empty_folder(self, monkeypatch, tmp_path):
-        monkeypatch.chdir(tmp_path)
-        await self.look("empty_folder", viewer(Path("telemetry")), (80, 24))
-
-    async def test_of_a_file_with_bad_lines(self, folder):
-        path = folder / "oscillate" / "events.jsonl"
-        lines = path.read_bytes().splitlines(keepends=True)
-        path.write_bytes(b"".join([*lines[:5], b"garbage\n", *lines[9:-1]]))
-        await self.look("bad_lines", viewer(folder), (80, 24))
+            assert sign * 3 in shown
+            assert shown.isascii() == (sign == "#")
+            styles = [
+                segment.style
+                for strip in app.screen._compositor.render_strips()
+                for segment in strip
+                if segment.style is not None
+            ]
+            assert any(style.color or style.bgcolor for style in styles) == coloured
+            await pilot.press("t")
+            assert not app.current_theme.dark

@@ -14,7 +14,8 @@ from esper.karn.collector import TelemetryCollector
 from esper.karn.jsonl.timestamps import parse_timestamp
 from esper.karn.sanctum.feed import RunFeed
 from esper.karn.sanctum.follow import RunFollower
-from esper.karn.sanctum.runs import event_files, last_event_at, newest_run
+from esper.karn.sanctum.run_ends import EndsReader
+from esper.karn.sanctum.runs import event_files, newest_run
 from esper.karn.sanctum.status import median_gap_s, run_status
 from esper.leyline import EventsDroppedPayload, TelemetryEventType
 from esper.simic.training.recorder import InternalOpRecorder
@@ -212,12 +213,14 @@ class TestLatestRun:
             file.write('{"event_type": "X", "message": "' + "x" * 300_000 + '"}\n')
             file.write("garbage\n" * 100)
             file.write('{"event_type": "X", "timestamp": "2026-03-03T00:00:00", "hal')
-        assert last_event_at(path) == datetime(2026, 3, 2, tzinfo=UTC)
+        ends = EndsReader().read(path)
+        assert ends is not None
+        assert ends.last_event_at == datetime(2026, 3, 2, tzinfo=UTC)
 
     def test_is_none_without_a_run(self, tmp_path):
         assert newest_run(tmp_path / "nowhere") is None
         assert event_files(tmp_path / "nowhere") == []
-        assert last_event_at(tmp_path) is None
+        assert EndsReader().read(tmp_path) is None
 
     @pytest.mark.parametrize("text", [None, "", "yesterday", "0001-01-01T00:00:00+14:00"])
     def test_a_time_that_is_none(self, text):

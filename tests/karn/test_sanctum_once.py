@@ -11,7 +11,8 @@ import pytest
 from sanctum_support import fixed_now, fixed_recorder, play, read, thrashing_run, training
 
 import esper.karn.sanctum
-from esper.karn.sanctum.once import once_json, once_text, run_sanctum
+from esper.karn.sanctum.once import once_json, once_text
+from esper.karn.sanctum.opening import run_sanctum
 from esper.karn.sanctum.picture import screenshot
 from esper.leyline import KarnError, NotFoundError, TelemetryUsageError
 
@@ -53,7 +54,7 @@ class TestText:
     def test_of_a_run_without_events_is_two_lines(self, tmp_path):
         (tmp_path / "run").mkdir()
         (tmp_path / "run" / "events.jsonl").touch()
-        assert once_text(tmp_path) == "run  … empty\n1 rank  0 events  0 bad lines\nno internal op yet\n"
+        assert once_text(tmp_path) == "run  □ empty\n1 rank  0 events  0 bad lines\nno internal op yet\n"
 
 
 class TestData:
@@ -136,6 +137,8 @@ class TestSources:
             (".aggregator", "textual rich duckdb mcp torch esper.simic esper.karn.store"),
             (".follow", "textual rich duckdb mcp torch esper.simic esper.karn.store"),
             (".once", "textual duckdb mcp torch esper.simic esper.karn.store"),
+            (".view", "textual duckdb mcp torch esper.simic esper.karn.store"),
+            (".viewing", "textual duckdb mcp torch esper.simic esper.karn.store"),
             (".app", "duckdb mcp torch esper.simic esper.karn.store"),
             (".picture", "duckdb mcp torch esper.simic esper.karn.store"),
         ],

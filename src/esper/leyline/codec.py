@@ -151,7 +151,7 @@ def decode_event(line: bytes) -> tuple[TelemetryEvent, list[str]]:
     bad: list[str] = []
     try:
         envelope = _decode_envelope(line, bad)
-        data = _decode_payload(envelope.event_type, envelope.data, bad)
+        data = decode_data(envelope.event_type, envelope.data, bad)
     except _NOT_JSON as error:
         raise LineError(f"not JSON: {error}") from None
     return (
@@ -188,7 +188,17 @@ def _decode_envelope(line: bytes, bad: list[str]) -> _Envelope:
     return msgspec.convert(fields, _Envelope, strict=False)
 
 
-def _decode_payload(event_type: str, raw: msgspec.Raw, bad: list[str]) -> Any:
+def decode_data(event_type: str, raw: msgspec.Raw, bad: list[str]) -> Any:
+    """An event's ``data`` as its typed payload, for who has read the envelope already.
+
+    Args:
+        event_type: of the event.
+        raw: JSON, known to be valid.
+        bad: takes the names of the fields that could not be read.
+
+    Raises:
+        FieldError: if the payload lacks a field that it makes no sense without.
+    """
     payload_type = PAYLOADS.get(event_type)  # type: ignore[call-overload]  # a StrEnum member equals its text
     if payload_type is None:
         return msgspec.json.decode(raw)

@@ -104,7 +104,7 @@ async def test_the_prompts_write_calls_that_can_be_made(connect: Connect, two_ru
             await client.get_prompt("explain_slot", {"slot_id": "a", "env_id": "x"})
         with pytest.raises(Exception, match="calm"):
             await client.get_prompt("compare_runs", {"control": "clam", "treatment": "flip"})
-        with pytest.raises(Exception, match="^control is required; treatment is required$"):
+        with pytest.raises(Exception, match=r"^control is required; treatment is required$"):
             await client.get_prompt("compare_runs", {})
     assert 'compare_runs(control="calm", treatment="flip")' in compared.messages[0].content.text
     assert 'thrash_verdict(slot_id="a \\"b\\"", env_id=1)' in explained.messages[0].content.text

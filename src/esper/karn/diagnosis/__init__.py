@@ -15,7 +15,8 @@ from esper.karn.diagnosis.reports import (
     Usage,
 )
 from esper.karn.diagnosis.run import judge_run
-from esper.karn.diagnosis.slots import LABELS, SlotCounts, SlotVerdict, judge_slots, thrash_span
+from esper.karn.diagnosis.slots import LABELS, SlotCounts, SlotJudge, SlotVerdict, judge_slots
+from esper.karn.diagnosis.spans import ThrashSearch, thrash_span
 from esper.karn.diagnosis.words import slot_name, verdict_text
 
 __all__ = [
@@ -28,8 +29,10 @@ __all__ = [
     "RankReport",
     "RunVerdict",
     "SlotCounts",
+    "SlotJudge",
     "SlotReport",
     "SlotVerdict",
+    "ThrashSearch",
     "Usage",
     "Why",
     "judge_run",

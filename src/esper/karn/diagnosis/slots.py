@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from collections.abc import Iterable
 
 import msgspec
 
@@ -103,10 +102,30 @@ def judge_slots(counts: Iterable[SlotCounts]) -> list[SlotVerdict]:
         The verdicts, worst first: named slots before others, then by the corrected interval's lower
         end, the free rate and the reversal rate.
     """
-    slots = list(counts)
-    looks = max(1, sum(slot.n_free_pairs >= MIN_PAIRS for slot in slots))
-    verdicts = [_judge(slot, looks) for slot in slots]
-    return sorted(verdicts, key=_worst_first)
+    return SlotJudge().judge(counts)
+
+
+class SlotJudge:
+    """``judge_slots`` for who asks again and again: only what has changed is judged anew."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int | None, str | None], tuple[SlotCounts, int, SlotVerdict]] = {}
+
+    def judge(self, counts: Iterable[SlotCounts]) -> list[SlotVerdict]:
+        """As ``judge_slots``; a verdict that is still the same is the same object."""
+        slots = list(counts)
+        looks = max(1, sum(slot.n_free_pairs >= MIN_PAIRS for slot in slots))
+        return sorted([self._verdict(slot, looks) for slot in slots], key=_worst_first)
+
+    def _verdict(self, slot: SlotCounts, looks: int) -> SlotVerdict:
+        key = (slot.env_id, slot.slot_id)
+        if key in self._known:
+            counted, looked, verdict = self._known[key]
+            if looked == looks and counted == slot:
+                return verdict
+        verdict = _judge(slot, looks)
+        self._known[key] = (slot, looks, verdict)
+        return verdict
 
 
 def _judge(slot: SlotCounts, looks: int) -> SlotVerdict:
@@ -192,27 +211,3 @@ def _worst_first(verdict: SlotVerdict) -> tuple[bool, float, float, float, int, 
 
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
-
-
-def thrash_span(free_reversals: Sequence[bool]) -> tuple[int, int] | None:
-    """Where in a slot's free pairs the thrashing lies: the first and the last pair of it.
-
-    The stretch that most favours a policy that reverses 80 % of the time over a coin flip: the highest
-    sum of log-likelihood ratios over any contiguous stretch, which is Page's cumulative sum (E. S.
-    Page, "Continuous inspection schemes", Biometrika 41 (1954), 100-115).
-
-    Args:
-        free_reversals: for each free pair in order, whether it was a reversal.
-
-    Returns:
-        Indices of the first and last pair, or None if no stretch favours thrashing.
-    """
-    # log(0.8 / 0.5) for a reversal, log(0.2 / 0.5) for none.
-    sums = [0.0, *accumulate(0.4700036 if reversal else -0.9162907 for reversal in free_reversals)]
-    best, span, low = 0.0, None, 0
-    for end in range(1, len(sums)):
-        if sums[end - 1] < sums[low]:
-            low = end - 1
-        if sums[end] - sums[low] > best:
-            best, span = sums[end] - sums[low], (low, end - 1)
-    return span

@@ -61,7 +61,8 @@ def standing(store: Store, run_dirs: Sequence[str] = ()) -> Standing:
         f"{' (unreadable lines may be among them)' if total.bad_lines else ''}: see event_gaps"
         for name, count in missing.items()
     ]
-    warnings += [f"events can't be read, an archive is damaged: {damage}" for damage in store.damaged(run_dirs)]
+    damaged = store.damaged(run_dirs)
+    warnings += [f"events can't be read, an archive is damaged: {damage}" for damage in damaged]
     return Standing(as_of, warnings)
 
 

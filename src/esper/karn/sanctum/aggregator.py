@@ -1,24 +1,37 @@
-"""Folds telemetry events into the rows that Sanctum shows."""
+"""Folds telemetry events into the histories that Sanctum's rows are read from."""
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from dataclasses import replace
-from itertools import chain
+from collections import defaultdict
 
-from esper.karn.diagnosis import SlotCounts, SlotVerdict, judge_slots
-from esper.karn.sanctum.env_log import EnvLog, SlotEvent
-from esper.karn.sanctum.state import LevelChange, SlotInternalState, SlotKey
+from esper.karn.diagnosis import Effect, SlotCounts, SlotJudge, SlotVerdict
+from esper.karn.sanctum.env_log import EnvLog
+from esper.karn.sanctum.moments import Moment
+from esper.karn.sanctum.names import Names
+from esper.karn.sanctum.outcomes import Outcome, effects
+from esper.karn.sanctum.records import packed
+from esper.karn.sanctum.rows import RowReader, latest_changes, slot_history
+from esper.karn.sanctum.slot_log import (
+    CHANGED,
+    FOSSILIZED,
+    GERMINATED,
+    PRUNED,
+    TIME_BYTES,
+    SlotEvent,
+    WindowRate,
+)
+from esper.karn.sanctum.state import LevelChange, Position, SlotInternalState, SlotKey, SlotOp
 from esper.leyline.events import TelemetryEvent
 from esper.leyline.payloads import SeedFossilizedPayload, SeedPrunedPayload
 from esper.leyline.thresholds import STABLE_EPOCHS
 
-CHANGES_KEPT = 200
-"""Level changes that the event log can show."""
+_NAN = float("nan")
 
 
 class InternalLevelAggregator:
     """Aggregator for the internal levels of all slots of one run.
+
+    Whatever it tells of now it can tell of any moment that was: ``at`` is a position, None for now.
 
     Args:
         stable_epochs: epochs of an environment without a level change after which a slot's trend is
@@ -26,63 +39,82 @@ class InternalLevelAggregator:
     """
 
     def __init__(self, stable_epochs: int = STABLE_EPOCHS) -> None:
-        self._stable_epochs = stable_epochs
         self._ranks: dict[int, dict[int | None, EnvLog]] = {}
         self._attempts: defaultdict[int, int] = defaultdict(lambda: 1)
-        self._changes: deque[tuple[SlotEvent, LevelChange]] = deque(maxlen=CHANGES_KEPT)
+        self._names = Names()
+        self._rows = RowReader(self._names, stable_epochs)
+        self._judge = SlotJudge()
+        self._arrivals = 0
 
     def handle_seed_internal_level_changed(self, event: TelemetryEvent) -> None:
         """A seed grew or shrank: its row moves, and the op counts."""
         payload = event.data
+        written = (event.timestamp or "").encode()
+        env = self._env(event)
         change = SlotEvent(
-            kind=event.event_type,
-            slot_id=event.slot_id or payload.slot_id,
-            seed_id=event.seed_id,
-            episode_idx=payload.episode_idx,
-            epoch=event.epoch,
+            *self._place(event, env),
+            kind=CHANGED,
             from_level=payload.from_level,
             to_level=payload.to_level,
             max_level=payload.max_level,
+            seed=self._names.number(event.seed_id),
+            blueprint=self._names.number(payload.blueprint_id),
+            timestamp=written if len(written) <= TIME_BYTES else b"",
         )
-        self._env(event).add(change)
-        shown = LevelChange(
-            env_id=payload.env_id,
-            slot_id=change.slot_id,
-            episode_idx=change.episode_idx,
-            epoch=change.epoch,
-            from_level=change.from_level,
-            to_level=change.to_level,
-            max_level=change.max_level,
-            timestamp=event.timestamp,
-        )
-        self._changes.append((change, shown))
+        env.add(payload.slot_id, change)
 
     def handle_internal_op_metrics(self, event: TelemetryEvent) -> None:
         """The training's own windowed rate, shown beside the pooled one."""
-        self._env(event).set_window_rate(event.slot_id or event.data.slot_id, event.data.reversal_rate)
+        env = self._env(event)
+        env.add_rate(event.data.slot_id, WindowRate(*self._place(event, env), event.data.reversal_rate))
+
+    def handle_counterfactual_delta(self, event: TelemetryEvent) -> None:
+        """What happened after an op, for the effects."""
+        payload = event.data
+        env = self._env(event)
+        outcome = Outcome(
+            *self._place(event, env),
+            slot=self._names.number(payload.slot_id),
+            op=payload.op,
+            op_epoch=packed(event.epoch if payload.epoch is None else payload.epoch),
+            from_level=payload.from_level,
+            to_level=payload.to_level,
+            n_baseline=payload.baseline_sample_count,
+            loss_advantage=_difference(payload.loss_delta, payload.baseline_loss_delta),
+            accuracy_advantage=_difference(payload.accuracy_delta, payload.baseline_accuracy_delta),
+            op_probability=_NAN if payload.op_probability is None else payload.op_probability,
+        )
+        env.add_outcome(outcome)
 
     def handle_seed_germinated(self, event: TelemetryEvent) -> None:
         """A new seed gets its row, also one without a ladder."""
         payload = event.data
-        self._env(event).add(
-            SlotEvent(
-                kind=event.event_type,
-                slot_id=event.slot_id or payload.slot_id,
-                seed_id=event.seed_id,
-                episode_idx=payload.episode_idx,
-                epoch=event.epoch,
-                to_level=payload.level or 0,
-                max_level=payload.max_level or 0,
-            )
+        env = self._env(event)
+        germinated = SlotEvent(
+            *self._place(event, env),
+            kind=GERMINATED,
+            to_level=payload.level or 0,
+            max_level=payload.max_level or 0,
+            seed=self._names.number(event.seed_id),
+            blueprint=self._names.number(payload.blueprint_id),
         )
+        env.add(payload.slot_id, germinated)
 
     def handle_seed_pruned(self, event: TelemetryEvent) -> None:
         """A pruned seed loses its row; its ops stay counted."""
-        self._removed(event, event.data)
+        self._removed(event, event.data, PRUNED)
 
     def handle_seed_fossilized(self, event: TelemetryEvent) -> None:
         """A fossilized seed's row is dimmed: its level can't change any more."""
-        self._removed(event, event.data)
+        self._removed(event, event.data, FOSSILIZED)
+
+    def handle_decision(self, event: TelemetryEvent) -> None:
+        """What the policy decided tells, after a resumption, what was taken back."""
+        payload = event.data
+        if event.epoch is not None and payload.episode_idx is not None:
+            env = self._env(event)
+            place = payload.episode_idx, event.epoch
+            env.decisions.add(place, env.attempt, self._names.number(payload.slot_id), payload.action_name)
 
     def handle_epoch_completed(self, event: TelemetryEvent) -> None:
         """The environment's clock goes on, by which a level is stable or not."""
@@ -90,89 +122,118 @@ class InternalLevelAggregator:
 
     def handle_episode_outcome(self, event: TelemetryEvent) -> None:
         """The environment's next events belong to a new episode."""
-        self._env(event).episode_ended()
+        self._env(event).episode_ended(event.data.episode_idx, event.epoch)
 
     def begin_attempt(self, rank: int, attempt: int) -> None:
         """A rank's file was opened anew: its training was resumed, or run again."""
         self._attempts[rank] = attempt
-        if rank in self._ranks:
-            for env in self._ranks[rank].values():
-                env.begin_attempt(attempt)
+        for env in self._envs_of(rank):
+            env.begin_attempt(attempt)
 
     def resume_at(self, rank: int, episode: int, epoch: int) -> None:
         """A rank says which epoch its checkpoint held; what it reported of later ones is withdrawn."""
-        if rank in self._ranks:
-            for env in self._ranks[rank].values():
-                env.resume_at((episode, epoch))
+        for env in self._envs_of(rank):
+            env.resume_at((episode, epoch))
 
-    def to_snapshot(self) -> dict[SlotKey, SlotInternalState]:
+    def envs(self) -> list[EnvLog]:
+        """All environments, in the order in which they appeared."""
+        return [env for envs in self._ranks.values() for env in envs.values()]
+
+    def to_snapshot(self, at: Position | None = None) -> dict[SlotKey, SlotInternalState]:
         """A row for each slot that holds a seed, judged together with all other slots of the run."""
-        return self.to_rows(self.verdicts())
+        return self.to_rows(self.verdicts(at), at)
 
-    def verdicts(self) -> list[SlotVerdict]:
+    def verdicts(self, at: Position | None = None) -> list[SlotVerdict]:
         """The judgement on every slot that had an op, the worst first."""
-        return judge_slots(self.counts())
+        return self.judge(self.counts(at))
 
-    def counts(self) -> list[SlotCounts]:
+    def judge(self, counts: list[SlotCounts]) -> list[SlotVerdict]:
+        """As ``verdicts``, where the counts are known already."""
+        return self._judge.judge(counts)
+
+    def counts(self, at: Position | None = None) -> list[SlotCounts]:
         """The counts of every slot that had an op, a pruned seed's too."""
-        counts = [
-            counter.counts(env_id, slot_id)
-            for env_id, env in self._envs()
-            for slot_id, counter in env.counters.items()
-        ]
-        return [slot for slot in counts if slot.n_ops > 0]
+        counts = []
+        for moment in self._moments(at):
+            for slot_id, slot in moment.env.slots.items():
+                n_ops = slot.n_ops(slot.events.end(moment.tick))
+                if n_ops:
+                    counts.append(slot.counter.counts(moment.env_id, slot_id, n_ops))
+        return counts
 
-    def to_rows(self, verdicts: list[SlotVerdict]) -> dict[SlotKey, SlotInternalState]:
+    def to_rows(
+        self, verdicts: list[SlotVerdict], at: Position | None = None
+    ) -> dict[SlotKey, SlotInternalState]:
         """As ``to_snapshot``, where ``verdicts`` are known already."""
         judged = {(verdict.env_id, verdict.slot_id): place for place, verdict in enumerate(verdicts)}
         rows: dict[SlotKey, SlotInternalState] = {}
-        for env_id, env in self._envs():
-            for slot_id, state in env.states(self._stable_epochs):
-                key = (env_id, slot_id)
-                if key in judged:
-                    place = judged[key]
-                    rows[key] = _with_verdict(state, env_id, verdicts[place], place)
-                else:
-                    rows[key] = replace(state, env_id=env_id)
+        for moment in self._moments(at):
+            for slot_id in moment.env.slots:
+                key = (moment.env_id, slot_id)
+                judgement = (verdicts[judged[key]], judged[key]) if key in judged else (None, None)
+                row = self._rows.row(moment, slot_id, *judgement)
+                if row is not None:
+                    rows[key] = row
         return rows
 
-    def changes(self) -> tuple[LevelChange, ...]:
+    def changes(self, at: Position | None = None) -> tuple[LevelChange, ...]:
         """The latest level changes, the newest last."""
-        return tuple(shown for event, shown in self._changes if not event.withdrawn)
+        return latest_changes(self._moments(at))
 
-    def _removed(self, event: TelemetryEvent, payload: SeedPrunedPayload | SeedFossilizedPayload) -> None:
-        self._env(event).add(
-            SlotEvent(
-                kind=event.event_type,
-                slot_id=event.slot_id or payload.slot_id,
-                seed_id=event.seed_id,
-                episode_idx=payload.episode_idx,
-                epoch=event.epoch,
-            )
-        )
+    def effects(self, at: Position | None = None) -> tuple[Effect, ...]:
+        """What the ops did against the NOOP baseline, by name."""
+        return effects(moment.env.outcomes.stats(moment.tick) for moment in self._moments(at))
+
+    def first_thrash(self, verdicts: list[SlotVerdict], at: Position | None = None) -> Position | None:
+        """Where the earliest of the slots that are named as thrashing began to, as far as that is said."""
+        named = {(verdict.env_id, verdict.slot_id) for verdict in verdicts if verdict.thrashing}
+        if not named:
+            return None
+        starts = [
+            moment.thrash_start(slot)
+            for moment in self._moments(at)
+            for slot_id, slot in moment.env.slots.items()
+            if (moment.env_id, slot_id) in named
+        ]
+        return min((start for start in starts if start is not None), default=None)
+
+    def slot_history(self, key: SlotKey, limit: int, at: Position | None = None) -> tuple[SlotOp, ...]:
+        """A slot's latest ops, the newest last; none of a slot that is not known."""
+        env_id, slot_id = key
+        for moment in self._moments(at):
+            if moment.env_id == env_id and slot_id in moment.env.slots:
+                return slot_history(moment, slot_id, self._names, limit)
+        return ()
+
+    def _removed(
+        self, event: TelemetryEvent, payload: SeedPrunedPayload | SeedFossilizedPayload, kind: int
+    ) -> None:
+        env = self._env(event)
+        env.add(payload.slot_id, SlotEvent(*self._place(event, env), kind=kind))
+
+    def _place(self, event: TelemetryEvent, env: EnvLog) -> tuple[int, int, int, int]:
+        self._arrivals += 1
+        return self._arrivals, env.attempt, packed(event.data.episode_idx), packed(event.epoch)
 
     def _env(self, event: TelemetryEvent) -> EnvLog:
-        rank = event.rank or 0
-        envs = self._ranks.setdefault(rank, {})
-        env_id = event.data.env_id
+        rank, env_id = event.rank or 0, event.data.env_id
+        if rank not in self._ranks:
+            self._ranks[rank] = {}
+        envs = self._ranks[rank]
         if env_id not in envs:
-            envs[env_id] = EnvLog(self._attempts[rank])
+            envs[env_id] = EnvLog(self._attempts[rank], self._names.number)
         return envs[env_id]
 
-    def _envs(self) -> chain[tuple[int | None, EnvLog]]:
-        return chain.from_iterable(envs.items() for envs in self._ranks.values())
+    def _envs_of(self, rank: int) -> list[EnvLog]:
+        return list(self._ranks[rank].values()) if rank in self._ranks else []
+
+    def _moments(self, at: Position | None) -> list[Moment]:
+        return [
+            Moment(rank, env_id, env, env.timeline.tick_at(at))
+            for rank, envs in self._ranks.items()
+            for env_id, env in envs.items()
+        ]
 
 
-def _with_verdict(
-    state: SlotInternalState, env_id: int | None, verdict: SlotVerdict, place: int
-) -> SlotInternalState:
-    rate = verdict.reversal_rate
-    return replace(
-        state,
-        env_id=env_id,
-        # Until there is a pair to count, the training's own number stands in for it.
-        reversal_rate=state.reversal_rate if rate is None else rate,
-        n_pairs=verdict.n_pairs,
-        verdict=verdict,
-        place=place,
-    )
+def _difference(value: float | None, baseline: float | None) -> float:
+    return _NAN if value is None or baseline is None else value - baseline

@@ -2,74 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
-from rich.text import Text
-from textual.app import App, ComposeResult
-from textual.containers import VerticalScroll
-from textual.widgets import Footer, Static
+from textual.app import SystemCommand
+from textual.binding import BindingType
+from textual.filter import LineFilter
+from textual.screen import Screen
 
 from esper.karn.sanctum import theme
-from esper.karn.sanctum.commands import bindings
+from esper.karn.sanctum.actions import Commanded
+from esper.karn.sanctum.columns import SlotRow
+from esper.karn.sanctum.commands import COMMANDS, bindings
 from esper.karn.sanctum.feed import utc_now
-from esper.karn.sanctum.follow import RunFollower
+from esper.karn.sanctum.glyphs import ColorMode, Glyphs, color_mode, glyphs_for
+from esper.karn.sanctum.screens.main import MainScreen
+from esper.karn.sanctum.screens.page import Page
 from esper.karn.sanctum.state import SanctumSnapshot
-from esper.karn.sanctum.text import header_text, verdict_text
+from esper.karn.sanctum.text import header_text, table_title, time_text, verdict_text
+from esper.karn.sanctum.view import Row
+from esper.karn.sanctum.viewing import Viewing
+from esper.karn.sanctum.widgets.effects import EffectsWidget
 from esper.karn.sanctum.widgets.event_log import EventLogWidget
-from esper.karn.sanctum.widgets.help import HelpScreen
-from esper.karn.sanctum.widgets.internal_level import InternalLevelWidget, LevelsPane
+from esper.karn.sanctum.widgets.internal_level import InternalLevelWidget
+from esper.karn.sanctum.widgets.lines import Lines
 
 BYTES_PER_TICK = 2 << 20
 """Read in one go; the screen answers to keys between two of them."""
-_HEIGHTS = [(0, "-tiny"), (9, "-low"), (18, "-normal"), (30, "-high")]
 
 
-class SanctumApp(App[None]):
-    """The viewer of one run.
+class SanctumApp(Commanded):
+    """The viewer of one run at a time.
 
     Args:
         telemetry_dir: folder of all runs; it need not exist yet.
         run_dir: the run to show, None for the latest.
         refresh_s: seconds between two looks at the files.
         now: gives the time in UTC.
+        glyphs: what the terminal can show; None asks the environment.
+        colors: how many colours it can show, and may; None asks the environment.
     """
 
     TITLE = "Sanctum"
-    ENABLE_COMMAND_PALETTE = False
-    BINDINGS: ClassVar = bindings()
-    VERTICAL_BREAKPOINTS = _HEIGHTS
+    # Textual can't lay out the palette's list in no columns at all.
     CSS = """
-    #run { height: 2; padding: 0 1; text-overflow: ellipsis; text-wrap: nowrap; }
-    #verdict { height: auto; max-height: 2; padding: 0 1; }
-    #slots {
-        height: 1fr;
-        border: round $primary 60%;
-        border-title-style: bold;
-        border-title-color: $foreground;
-        border-subtitle-color: $foreground 60%;
-        padding: 0 1;
-        scrollbar-size-vertical: 1;
-        scrollbar-background: $background;
-        scrollbar-background-hover: $background;
-        scrollbar-background-active: $background;
-        scrollbar-color: $primary 40%;
-    }
-    #internal-levels { border: none; padding: 0 1 0 0; }
-    #changes {
-        height: 7;
-        border-title-color: $foreground;
-        border-subtitle-color: $foreground 60%;
-    }
-    .-high #changes { height: 11; }
-    .-low #changes, .-tiny #changes { display: none; }
-    .-tiny #run, .-tiny #verdict { height: 1; }
-    .-tiny #slots { border: none; padding: 0; }
-    .-tiny #internal-levels { padding: 0; }
-    .-tiny Footer { display: none; }
+    CommandPalette SearchIcon { display: none; }
+    CommandPalette #--container, CommandPalette CommandList, RunChooser OptionList { min-width: 20; }
     """
+    BINDINGS: ClassVar[list[BindingType]] = bindings()
 
     def __init__(
         self,
@@ -78,50 +62,74 @@ class SanctumApp(App[None]):
         *,
         refresh_s: float = 0.25,
         now: Callable[[], datetime] = utc_now,
+        glyphs: Glyphs | None = None,
+        colors: ColorMode | None = None,
     ) -> None:
+        self._color_mode = color_mode(os.environ) if colors is None else colors
         super().__init__()
-        self._telemetry_dir = telemetry_dir
-        self._follower = RunFollower(telemetry_dir, run_dir)
-        self._refresh_s = refresh_s
-        self._now = now
-        self._paused = False
-        self._catching_up = False
-        self._shown_header: Text | None = None
+        self.telemetry_dir = telemetry_dir
+        self.glyphs = glyphs_for(os.environ, _encoding()) if glyphs is None else glyphs
+        self.viewing = Viewing(telemetry_dir, run_dir)
         self.snapshot = SanctumSnapshot()
         """What the screen shows."""
-        self.register_theme(theme.DARK)
-        self.register_theme(theme.LIGHT)
+        self.rows: Sequence[Row] = ()
+        """The rows of the table, from the top."""
+        self.now = now
+        self._refresh_s = refresh_s
+        self._catching_up = False
+        self._shown = False
+        for look in theme.THEMES:
+            self.register_theme(look)
         self.ansi_theme_dark = theme.DARK_TERMINAL
         self.ansi_theme_light = theme.LIGHT_TERMINAL
-        self.theme = theme.DARK.name
+        self.theme = theme.DARK.name if self._color_mode == "full" else theme.DARK_FEW.name
 
     @property
     def behind(self) -> bool:
         """Whether the files hold more than the screen shows yet."""
-        return self._follower.behind
+        return self.viewing.follower.behind
 
-    def compose(self) -> ComposeResult:
-        """Header, verdict, slots, latest changes, keys."""
-        yield Static(id="run", markup=False)
-        yield Static(id="verdict", markup=False)
-        with LevelsPane(id="slots"):
-            yield InternalLevelWidget(id="internal-levels")
-        yield EventLogWidget(id="changes")
-        yield Footer()
+    @property
+    def table(self) -> InternalLevelWidget:
+        """The level table."""
+        return self._main.query_one("#internal-levels", InternalLevelWidget)
 
-    def on_mount(self) -> None:
+    @property
+    def _main(self) -> Screen[object]:
+        return self.screen_stack[0]
+
+    def get_default_screen(self) -> Screen[None]:
+        """The main screen."""
+        return MainScreen(self.glyphs, self._begin)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's, and none of their colours where there may be none."""
+        return [theme.COLORLESS] if self._color_mode == "none" else super().get_line_filters()
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """The command palette offers the table of commands, and nothing else."""
+        for command in COMMANDS:
+            name = f"{command.label} ({command.shown_keys.split()[0]})"
+            yield SystemCommand(name, command.help, lambda action=command.action: self.run_action(action))
+
+    def _begin(self) -> None:
         """Show what is there at once, then look again and again."""
+        self.table.move_to(0)
         self._poll_and_refresh()
         self.set_interval(self._refresh_s, self._poll_and_refresh)
 
     def _poll_and_refresh(self) -> None:
-        if self._paused:
-            return
-        now = self._now()
-        if self._follower.poll(BYTES_PER_TICK, now) or self._shown_header is None:
-            self._show(self._follower.snapshot(now))
-        self._show_header(now)
-        if self._follower.behind and not self._catching_up:
+        now = self.now()
+        if not self.viewing.paused:
+            changed = self.viewing.follower.poll(BYTES_PER_TICK, now)
+            at_the_end = self.viewing.moment is None
+            if not self._shown or (at_the_end and (changed or self.viewing.rows_due(now))):
+                self.show_now()
+            self._show_header(now)
+        for screen in self.screen_stack[1:]:
+            if isinstance(screen, Page):
+                screen.tick(self.snapshot, now)
+        if self.behind and not self.viewing.paused and not self._catching_up:
             # Not at once: keys and drawing come first.
             self._catching_up = True
             self.set_timer(0.01, self._catch_up)
@@ -130,48 +138,59 @@ class SanctumApp(App[None]):
         self._catching_up = False
         self._poll_and_refresh()
 
-    def _show(self, snapshot: SanctumSnapshot) -> None:
-        self.snapshot = snapshot
-        main = self.screen_stack[0]
-        main.query_one("#internal-levels", InternalLevelWidget).show(snapshot.slots)
-        main.query_one("#changes", EventLogWidget).show(snapshot.changes)
-        main.query_one("#verdict", Static).update(verdict_text(snapshot))
+    def show_now(self) -> None:
+        """Show what is known at the moment that is looked at."""
+        now = self.now()
+        self._shown = True
+        self.snapshot = snapshot = self.viewing.snapshot(now)
+        main = self._main
+        self.show_rows()
+        main.query_one("#changes", EventLogWidget).show_changes(snapshot.changes)
+        main.query_one("#effects", EffectsWidget).show_effects(snapshot.effects)
+        main.query_one("#verdict", Lines).show(verdict_text(snapshot, self.glyphs))
+        self._show_header(now)
+
+    def show_rows(self) -> None:
+        """Show the slots as the view's options say."""
+        table, before, cursor = self.table, self.rows, self.table.cursor or 0
+        self.rows = self.viewing.rows(self.snapshot, self.now())
+        table.show(self.snapshot.slots, self.rows, self._why_none())
+        options, slots = self.viewing.options, self.snapshot.slots
+        title = table_title(options.sort, options.filter, _slots_in(self.rows), len(slots), self.glyphs)
+        if table.border_title != title:
+            table.border_title = title
+        # The cursor stays on its slot, but on top it stays on top.
+        kept = _place_of(before[cursor], self.rows) if 0 < cursor < len(before) else None
+        if kept is None:
+            kept = min(cursor, max(len(self.rows) - 1, 0))
+        if kept != cursor:
+            table.move_to(kept)
+
+    def _why_none(self) -> str:
+        if self.snapshot.slots:
+            return f"no slot matches {self.viewing.options.filter.strip()!r}; Esc clears the filter"
+        return "no seed yet"
 
     def _show_header(self, now: datetime) -> None:
-        text = header_text(self._follower.position(now), str(self._telemetry_dir), now)
-        if self._paused:
-            text.append("  paused", "bold yellow")
-        if text != self._shown_header:
-            self._shown_header = text
-            self.screen_stack[0].query_one("#run", Static).update(text, layout=False)
+        run = self.viewing.follower.position(now)
+        paused = self.viewing.paused
+        text = header_text(run, str(self.telemetry_dir), now, self.glyphs, paused=paused)
+        main = self._main
+        main.query_one("#run", Lines).show(text)
+        time = main.query_one("#time", Lines)
+        time.set_class(self.viewing.moment is not None, "-shown")
+        if self.viewing.moment is not None:
+            time.show(time_text(self.viewing.moment, self.viewing.progress(), self.glyphs))
 
-    def action_pause(self) -> None:
-        """Stop reading, or read on."""
-        self._paused = not self._paused
-        self._show_header(self._now())
-        self._poll_and_refresh()
 
-    def action_light(self) -> None:
-        """Change between the dark and the light look."""
-        self.theme = theme.LIGHT.name if self.theme == theme.DARK.name else theme.DARK.name
+def _place_of(row: Row, rows: Sequence[Row]) -> int | None:
+    return next((place for place, other in enumerate(rows) if other.key == row.key), None)
 
-    def action_help(self) -> None:
-        """Open the help page."""
-        self.push_screen(HelpScreen())
 
-    def action_scroll(self, where: str) -> None:
-        """Scroll the slots."""
-        slots = self.query_one("#slots", VerticalScroll)
-        match where:
-            case "down":
-                slots.scroll_down(animate=False)
-            case "up":
-                slots.scroll_up(animate=False)
-            case "page_down":
-                slots.scroll_page_down(animate=False)
-            case "page_up":
-                slots.scroll_page_up(animate=False)
-            case "home":
-                slots.scroll_home(animate=False)
-            case "end":
-                slots.scroll_end(animate=False)
+def _slots_in(rows: Sequence[Row]) -> int:
+    return sum(1 if isinstance(row, SlotRow) else 0 if row.unfolded else row.slots for row in rows)
+
+
+def _encoding() -> str | None:
+    """Of the terminal; standard output may stand for something else meanwhile."""
+    return None if sys.__stdout__ is None else sys.__stdout__.encoding

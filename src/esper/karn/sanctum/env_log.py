@@ -7,102 +7,84 @@ twice. What the earlier attempt said about them is withdrawn, so that no op coun
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
-from esper.karn.sanctum.slot_counts import SlotCounter
-from esper.karn.sanctum.state import Position, SlotInternalState
-from esper.leyline.events import TelemetryEventType
+from esper.karn.sanctum.decisions import DecisionLog
+from esper.karn.sanctum.outcomes import Outcome, OutcomeLog
+from esper.karn.sanctum.records import is_after, unpacked
+from esper.karn.sanctum.slot_log import CHANGED, SlotEvent, SlotLog, WindowRate
+from esper.karn.sanctum.state import Position
+from esper.karn.sanctum.timeline import Timeline
 
+_Record = SlotEvent | WindowRate | Outcome
 
-@dataclass(slots=True)
-class SlotEvent:
-    """Something that happened to one slot; levels are 0 where they don't apply."""
-
-    kind: str
-    """Its event type."""
-    slot_id: str
-    seed_id: str | None
-    episode_idx: int | None
-    epoch: int | None
-    from_level: int = 0
-    to_level: int = 0
-    max_level: int = 0
-    attempt: int = 1
-    withdrawn: bool = False
-
-    @property
-    def position(self) -> Position | None:
-        """Where in the training it happened, None if it does not say."""
-        if self.epoch is None or self.episode_idx is None:
-            return None
-        return self.episode_idx, self.epoch
-
-    def is_after(self, point: Position) -> bool:
-        """Whether it happened later than ``point``, as far as it says."""
-        if self.episode_idx is None or self.episode_idx != point[0]:
-            return self.episode_idx is not None and self.episode_idx > point[0]
-        return self.epoch is not None and self.epoch > point[1]
-
-
-@dataclass(slots=True)
-class _Row:
-    level: int
-    max_level: int
-    trend: str
-    seed_id: str | None
-    changed_at: int
-    episode: int
-    episode_idx: int | None
-    change_epoch: int | None = None
-    window_rate: float | None = None
-    fossilized: bool = False
+_RATE, _OUTCOME = -1, -2
+"""Kinds of the records that are no SlotEvent."""
 
 
 class EnvLog:
-    """The events of one environment's slots, folded into rows and counts as they come."""
+    """The events of one environment, kept in such a way that any moment of it can be shown.
 
-    def __init__(self, attempt: int = 1) -> None:
-        self.counters: dict[str, SlotCounter] = {}
-        """Counts per slot, pruned seeds' too."""
-        self._rows: dict[str, _Row] = {}
-        self._events: list[SlotEvent] = []
-        self._attempt = attempt
+    Args:
+        attempt: which process writes now, from 1.
+        number_of: numbers slot names as decisions do.
+
+    Attributes:
+        slots: each slot's history, pruned seeds' too.
+        outcomes: of the ops of all slots.
+        timeline: the positions that were reached.
+        decisions: what the policy decided.
+    """
+
+    def __init__(self, attempt: int, number_of: Callable[[str], int]) -> None:
+        self.slots: dict[str, SlotLog] = {}
+        self.outcomes = OutcomeLog()
+        self.timeline = Timeline()
+        self.decisions = DecisionLog()
+        self.attempt = attempt
+        self._number_of = number_of
+        self._asked_again = False
+        """Whether the new attempt has to complete the first epoch after its resume point yet."""
         self._awaits_resume_point = False
         self._resume_point: Position | None = None
-        self._clock_base = 0
-        self._epoch = 0
-        self._episode = 0
-        self._episode_idx: int | None = None
-        self._episode_ended = False
+        self._repeated: set[int] = set()
+        """Kinds of which the new attempt has repeated some at the resume point."""
+        self._replaced: list[tuple[int, SlotEvent]] = []
+        """What was taken back at a resume point: it tells what was decided otherwise."""
 
-    def add(self, event: SlotEvent) -> None:
+    def add(self, slot_id: str, event: SlotEvent) -> None:
         """Take in one event of a slot, in file order."""
-        event.attempt = self._attempt
-        self._enter_episode(event.episode_idx)
-        if event.position is not None and event.position == self._resume_point:
-            self._withdraw(lambda earlier: earlier.position == event.position and earlier.kind == event.kind)
-        self._events.append(event)
-        self._apply(event)
+        self._replaces(event)
+        self._slot(slot_id).add(self._reach(event), event)
 
-    def set_window_rate(self, slot_id: str, reversal_rate: float) -> None:
-        """Note the rate that the training itself reported; a slot without a row has nowhere to show it."""
-        if slot_id in self._rows:
-            self._rows[slot_id].window_rate = reversal_rate
+    def add_rate(self, slot_id: str, rate: WindowRate) -> None:
+        """Note the rate that the training itself reported."""
+        self._replaces(rate)
+        self._slot(slot_id).rates.append(self.timeline.now(), *rate)
+
+    def add_outcome(self, outcome: Outcome) -> None:
+        """Note what happened after an op."""
+        self._replaces(outcome)
+        self.outcomes.add(self._after(outcome), outcome)
 
     def epoch_completed(self, episode_idx: int | None, epoch: int | None) -> None:
         """Let the environment's clock go on by one epoch, or to ``epoch``."""
-        self._enter_episode(episode_idx)
         if self._awaits_resume_point and epoch is not None and episode_idx is not None:
             self.resume_at((episode_idx, epoch - 1))
-        self._epoch = self._epoch + 1 if epoch is None else epoch
+        self._take_back_undecided()
+        self.timeline.complete_epoch(episode_idx, epoch)
 
-    def episode_ended(self) -> None:
+    def episode_ended(self, episode_idx: int | None, epoch: int | None) -> None:
         """The next event belongs to another episode, whether or not it says which."""
-        self._episode_ended = True
+        # An episode that a resumed training only had to end was trained whole before.
+        if self._awaits_resume_point and epoch is not None and episode_idx is not None:
+            self.resume_at((episode_idx, epoch))
+        self._take_back_undecided()
+        self.timeline.end_episode()
 
     def begin_attempt(self, attempt: int) -> None:
         """The file was opened anew; where the training takes up is not known yet."""
-        self._attempt = attempt
+        self._take_back_undecided()
+        self.attempt = attempt
         self._awaits_resume_point = True
         self._resume_point = None
 
@@ -113,113 +95,103 @@ class EnvLog:
         the checkpoint was taken: what the new attempt reports again replaces what was reported before.
         """
         self._awaits_resume_point = False
+        self._asked_again = True
         self._resume_point = point
-        again = {
-            event.kind for event in self._events if event.attempt == self._attempt and event.position == point
+        self._repeated = {
+            _kind(record)
+            for record in self._records()
+            if record.attempt == self.attempt and (record.episode, record.epoch) == point
         }
-        self._withdraw(
-            lambda event: event.is_after(point) or (event.position == point and event.kind in again)
-        )
+        self._withdraw(lambda record: is_after(record.episode, record.epoch, point))
+        self._replaced = [
+            (slot, event) for slot, event in self._replaced if not is_after(event.episode, event.epoch, point)
+        ]
+        self._replace(point, self._repeated)
+        self._rewind(point)
 
-    def states(self, stable_epochs: int) -> Iterator[tuple[str, SlotInternalState]]:
-        """Each slot with a row, without its verdict.
-
-        Args:
-            stable_epochs: epochs without a level change after which the trend is "stable".
-        """
-        clock = self._clock_base + self._epoch
-        for slot_id, row in self._rows.items():
-            yield (
-                slot_id,
-                SlotInternalState(
-                    level=row.level,
-                    max_level=row.max_level,
-                    trend="stable" if clock - row.changed_at >= stable_epochs else row.trend,
-                    reversal_rate=row.window_rate or 0.0,
-                    slot_id=slot_id,
-                    seed_id=row.seed_id,
-                    n_pairs=0,
-                    window_reversal_rate=row.window_rate,
-                    fossilized=row.fossilized,
-                    outdated=row.episode < self._episode,
-                    episode_idx=row.episode_idx,
-                    last_change_epoch=row.change_epoch,
-                ),
-            )
-
-    def _enter_episode(self, episode_idx: int | None) -> None:
-        moved_on = None not in (episode_idx, self._episode_idx) and episode_idx != self._episode_idx
-        if self._episode_ended or moved_on:
-            # Epochs start anew in each episode; the clock must not.
-            self._clock_base += self._epoch
-            self._epoch = 0
-            self._episode += 1
-            self._episode_ended = False
-            self._episode_idx = None
-        if episode_idx is not None:
-            self._episode_idx = episode_idx
-
-    def _apply(self, event: SlotEvent) -> None:
-        match event.kind:
-            case TelemetryEventType.SEED_INTERNAL_LEVEL_CHANGED:
-                self._count(event)
-                self._change_level(event)
-            case TelemetryEventType.SEED_GERMINATED:
-                self._rows[event.slot_id] = _Row(
-                    level=event.to_level,
-                    max_level=event.max_level,
-                    trend="stable",
-                    seed_id=event.seed_id,
-                    changed_at=self._clock_base + self._epoch,
-                    episode=self._episode,
-                    episode_idx=event.episode_idx,
-                )
-            case TelemetryEventType.SEED_PRUNED:
-                self._rows.pop(event.slot_id, None)
-            case TelemetryEventType.SEED_FOSSILIZED if event.slot_id in self._rows:
-                self._rows[event.slot_id].fossilized = True
-
-    def _count(self, event: SlotEvent) -> None:
-        if event.slot_id not in self.counters:
-            self.counters[event.slot_id] = SlotCounter()
-        self.counters[event.slot_id].add(
-            event.from_level,
-            event.to_level,
-            event.max_level,
-            seed_id=event.seed_id,
-            episode_idx=event.episode_idx,
-            epoch=event.epoch,
-        )
-
-    def _change_level(self, event: SlotEvent) -> None:
-        if event.epoch is not None:
-            self._epoch = event.epoch
-        direction = event.to_level - event.from_level
-        known = event.slot_id in self._rows
-        self._rows[event.slot_id] = _Row(
-            level=event.to_level,
-            max_level=event.max_level,
-            trend="grow" if direction > 0 else "shrink" if direction < 0 else "stable",
-            seed_id=event.seed_id,
-            changed_at=self._clock_base + self._epoch,
-            episode=self._episode,
-            episode_idx=event.episode_idx,
-            change_epoch=event.epoch,
-            window_rate=self._rows[event.slot_id].window_rate if known else None,
-        )
-
-    def _withdraw(self, belongs: Callable[[SlotEvent], bool]) -> None:
-        kept: list[SlotEvent] = []
-        for event in self._events:
-            event.withdrawn = event.attempt < self._attempt and belongs(event)
-            if not event.withdrawn:
-                kept.append(event)
-        if len(kept) == len(self._events):
+    def _take_back_undecided(self) -> None:
+        """Withdraw what was done at the resume point, but not decided when the policy was asked again."""
+        point = self._resume_point
+        if point is None or not self._asked_again:
             return
-        epoch = self._epoch
-        self._events = kept
-        self._rows.clear()
-        self.counters.clear()
-        for event in kept:
-            self._apply(event)
-        self._epoch = epoch
+        self._asked_again = False
+        done = [
+            *self._done_at(point),
+            *(old for old in self._replaced if (old[1].episode, old[1].epoch) == point),
+        ]
+        kinds = self.decisions.decided_otherwise(point, self.attempt, done) if done else set()
+        self._replace(point, kinds | {_RATE, _OUTCOME} if CHANGED in kinds else kinds)
+
+    def _done_at(self, point: Position) -> list[tuple[int, SlotEvent]]:
+        """What earlier attempts did at the resume point."""
+        return [
+            (self._number_of(slot_id), event)
+            for slot_id, slot in self.slots.items()
+            for event in slot.events
+            if event.attempt < self.attempt and (event.episode, event.epoch) == point
+        ]
+
+    def _replace(self, point: Position, kinds: set[int]) -> None:
+        """Take back what earlier attempts said of these kinds at the resume point."""
+        if kinds:
+            self._replaced += [(slot, event) for slot, event in self._done_at(point) if event.kind in kinds]
+            self._withdraw(lambda record: (record.episode, record.epoch) == point and _kind(record) in kinds)
+
+    def _reach(self, event: SlotEvent) -> int:
+        return self.timeline.reach(unpacked(event.episode), unpacked(event.epoch), mark=event.kind == CHANGED)
+
+    def _after(self, outcome: Outcome) -> int:
+        return self.timeline.after(unpacked(outcome.episode), unpacked(outcome.op_epoch))
+
+    def _slot(self, slot_id: str) -> SlotLog:
+        if slot_id not in self.slots:
+            self.slots[slot_id] = SlotLog()
+        return self.slots[slot_id]
+
+    def _records(self) -> Iterator[_Record]:
+        for slot in self.slots.values():
+            yield from slot.events
+            yield from slot.rates
+        yield from self.outcomes.outcomes
+
+    def _replaces(self, record: _Record) -> None:
+        """At the point of resumption, take back what earlier attempts said of the same kind."""
+        point = self._resume_point
+        if point is None or (record.episode, record.epoch) != point:
+            return
+        kind = _kind(record)
+        if kind in self._repeated:
+            return
+        self._repeated.add(kind)
+        self._replace(point, {kind})
+
+    def _withdraw(self, belongs: Callable[[_Record], bool]) -> None:
+        def is_withdrawn(record: _Record) -> bool:
+            return record.attempt < self.attempt and belongs(record)
+
+        for slot in self.slots.values():
+            slot.withdraw(is_withdrawn)
+        self.outcomes.withdraw(is_withdrawn)
+
+    def _rewind(self, point: Position) -> None:
+        left = self.timeline.rewind(point)
+        logs = [log for slot in self.slots.values() for log in (slot.events, slot.rates)]
+        later = [
+            (log[index], log.ticks, index)
+            for log in (*logs, self.outcomes.outcomes)
+            for index in range(log.end(left - 1), len(log))
+        ]
+        # What the new attempt has said already goes on from the point.
+        for record, ticks, index in sorted(later, key=lambda found: found[0].arrival):
+            if isinstance(record, SlotEvent):
+                ticks[index] = self._reach(record)
+            elif isinstance(record, Outcome):
+                ticks[index] = self._after(record)
+            else:
+                ticks[index] = self.timeline.now()
+
+
+def _kind(record: _Record) -> int:
+    if isinstance(record, SlotEvent):
+        return record.kind
+    return _RATE if isinstance(record, WindowRate) else _OUTCOME

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 from esper.karn.sanctum.feed import RunFeed
+from esper.karn.sanctum.run_ends import EndsReader
 from esper.karn.sanctum.runs import event_files, newest_run
-from esper.karn.sanctum.state import RunPosition, SanctumSnapshot
+from esper.karn.sanctum.state import Position, RunPosition, SanctumSnapshot, SlotKey, SlotOp
 
 _LOOK_EVERY = 8
 
@@ -28,6 +30,7 @@ class RunFollower:
         self.run_dir = run_dir
         self._feed: RunFeed | None = None
         self._polls = 0
+        self._ends = EndsReader()
 
     @property
     def behind(self) -> bool:
@@ -61,12 +64,29 @@ class RunFollower:
         """The part of the snapshot that changes with the clock alone."""
         return RunPosition(run_dir=self.run_dir) if self._feed is None else self._feed.position(now)
 
+    def positions(self) -> Sequence[Position]:
+        """Every (episode, epoch) that can be gone back to, in order."""
+        return () if self._feed is None else self._feed.positions()
+
+    def snapshot_at(self, position: Position, now: datetime) -> SanctumSnapshot:
+        """As it stood after ``position``; see RunFeed."""
+        return self.snapshot(now) if self._feed is None else self._feed.snapshot_at(position, now)
+
+    def slot_history(self, key: SlotKey, limit: int = 200, at: Position | None = None) -> tuple[SlotOp, ...]:
+        """A slot's latest ops, the newest last; see RunFeed."""
+        return () if self._feed is None else self._feed.slot_history(key, limit, at)
+
     def _choose(self, now: datetime) -> str | None:
         if self.run_dir is not None:
-            return self.run_dir if event_files(self.telemetry_dir / self.run_dir) else None
-        if self._feed is None or not event_files(self._feed.run):
-            return newest_run(self.telemetry_dir)
-        # Looking for a newer run means opening every run's files: now and then is enough.
+            return self.run_dir if self._has_files(self.run_dir) else None
+        if self._feed is None or not self._has_files(self._feed.run.name):
+            return newest_run(self.telemetry_dir, self._ends)
+        # Looking for a newer run means looking at every run's files: now and then is enough.
         if self._polls % _LOOK_EVERY == 0 and self._feed.position(now).status != "running":
-            return newest_run(self.telemetry_dir)
+            return newest_run(self.telemetry_dir, self._ends)
         return self._feed.run.name
+
+    def _has_files(self, run_dir: str) -> bool:
+        if self._feed is not None and self._feed.run.name == run_dir:
+            return self._feed.has_files()
+        return bool(event_files(self.telemetry_dir / run_dir))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
@@ -20,7 +19,7 @@ from esper.karn.sanctum.state import SanctumSnapshot
 from esper.karn.sanctum.text import LEGEND, change_text, header_text, verdict_text
 from esper.karn.sanctum.widgets.level_table import level_table
 from esper.karn.settings import find_event_files
-from esper.leyline.errors import NotFoundError, TelemetryUsageError, unknown_name
+from esper.leyline.errors import NotFoundError, unknown_name
 
 _SLICE_BYTES = 8 << 20
 CHANGES_SHOWN = 10
@@ -112,7 +111,10 @@ def once_json(
     Returns:
         ``run`` (as RunPosition); ``band``, ``reversal_rate``, ``n_pairs`` and ``n_reversals`` of the whole
         run; ``thrashing``, the slots that are named; ``slots``, every slot's verdict, the worst first;
-        ``rows``, the seeds on the screen; ``changes``, the latest level changes.
+        ``rows``, the seeds on the screen, with the levels that each went through; ``changes``, the latest
+        level changes; ``effects``, what each op did against the NOOP baseline, as in the verdict;
+        ``first_thrash``, [episode, epoch] where the earliest of the named slots began to, or null;
+        ``moment``, null for the run's end, which is what is told.
 
     Raises:
         NotFoundError: if there is no such run, or none at all.
@@ -135,27 +137,7 @@ def once_json(
         "slots": verdicts,
         "rows": rows,
         "changes": [asdict(change) for change in snapshot.changes],
+        "effects": [msgspec.to_builtins(effect) for effect in snapshot.effects],
+        "first_thrash": snapshot.first_thrash,
+        "moment": snapshot.moment,
     }
-
-
-def run_sanctum(telemetry_dir: Path, run_dir: str | None = None, *, refresh_s: float = 0.25) -> None:
-    """Open the viewer and stay until it is closed. A missing folder, or one without runs, is waited for.
-
-    Args:
-        telemetry_dir: folder of all runs.
-        run_dir: the run, None for the latest.
-        refresh_s: seconds between two looks at the files.
-
-    Raises:
-        NotFoundError: if the folder holds runs, but not this one.
-        TelemetryUsageError: if there is no terminal to draw on.
-    """
-    runs = find_event_files(telemetry_dir)
-    if run_dir is not None and runs and run_dir not in runs:
-        raise unknown_name("run", run_dir, runs)
-    streams = (sys.__stdin__, sys.__stdout__, sys.__stderr__)
-    if not all(stream is not None and stream.isatty() for stream in streams):
-        raise TelemetryUsageError("Sanctum draws on a terminal and there is none: use karn sanctum --once")
-    from esper.karn.sanctum.app import SanctumApp
-
-    SanctumApp(telemetry_dir, run_dir, refresh_s=refresh_s).run()

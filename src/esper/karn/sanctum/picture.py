@@ -9,6 +9,7 @@ from pathlib import Path
 
 from esper.karn.sanctum.app import SanctumApp
 from esper.karn.sanctum.feed import utc_now
+from esper.karn.sanctum.glyphs import UNICODE
 from esper.karn.sanctum.once import existing_run
 
 
@@ -33,7 +34,8 @@ def screenshot(
         NotFoundError: if there is no such run, or none at all.
     """
     run = existing_run(telemetry_dir, run_dir)
-    path.write_text(asyncio.run(_draw(SanctumApp(telemetry_dir, run, now=now), size)), encoding="utf-8")
+    app = SanctumApp(telemetry_dir, run, now=now, glyphs=UNICODE, colors="full")
+    path.write_text(asyncio.run(_draw(app, size)), encoding="utf-8")
 
 
 async def _draw(app: SanctumApp, size: tuple[int, int]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -12,14 +13,19 @@ from esper.karn.jsonl.lines import Probe
 from esper.karn.jsonl.source import writer_lives
 from esper.karn.jsonl.tail import TailReader
 from esper.karn.jsonl.timestamps import parse_timestamp
+from esper.karn.sanctum.pace import Pace
 
 _RECENT = 64
+_LONGEST_TIME = 64
+"""Characters; what is longer is no time, and not to be kept."""
+
+_Attempt = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 
 
 class _Opening(msgspec.Struct):
     """What a collector adds to the data of the first event that it writes."""
 
-    attempt: int | None = None
+    attempt: _Attempt | None = None
     world_size: int | None = None
     inode: int | None = None
 
@@ -37,6 +43,7 @@ class RankFile:
         last_event_at: UTC, the latest that a line says.
         world_size: ranks of the run, 0 where the file does not say.
         attempt: processes that have written the file so far, one after the other.
+        pace: how many events were written when, of late.
     """
 
     def __init__(self, path: Path, rank: int) -> None:
@@ -46,18 +53,26 @@ class RankFile:
         self.last_event_at: datetime | None = None
         self.world_size = 0
         self.attempt = 1
+        self.pace = Pace()
         self._inode: int | None = None
         self._next_seq = 0
         self._recent: deque[str] = deque(maxlen=_RECENT)
 
     def note(self, probes: list[Probe]) -> None:
         """Look at the places and times of new events."""
+        next_seq = self._next_seq
         for probe in probes:
-            if probe.seq is not None:
-                self.missing += max(0, probe.seq - self._next_seq)
-                self._next_seq = max(self._next_seq, probe.seq + 1)
-        texts = [probe.timestamp for probe in probes if probe.timestamp is not None]
+            seq = probe.seq
+            if seq == next_seq:
+                next_seq += 1
+            elif seq is not None and seq > next_seq:
+                self.missing += seq - next_seq
+                next_seq = seq + 1
+        self._next_seq = next_seq
+        stamps = [probe.timestamp for probe in probes]
+        texts = [text for text in stamps if text is not None and len(text) <= _LONGEST_TIME]
         self._recent.extend(texts[-_RECENT:])
+        self.pace.note(texts)
         # Texts of one writer sort as their times do; parsing each would cost more than reading it.
         newest = parse_timestamp(max(texts, default=None)) or _newest(texts)
         if newest is not None and (self.last_event_at is None or newest > self.last_event_at):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from esper.karn.sanctum.aggregator import InternalLevelAggregator
-from esper.karn.sanctum.state import RunPosition, SanctumSnapshot
+from esper.karn.sanctum.positions import PositionIndex
+from esper.karn.sanctum.state import Position, RunPosition, SanctumSnapshot, SlotKey, SlotOp
 from esper.leyline.events import TelemetryEvent, TelemetryEventType
 from esper.leyline.thresholds import STABLE_EPOCHS
 
@@ -46,18 +47,24 @@ class AggregatorRegistry:
 
     Args:
         stable_epochs: see InternalLevelAggregator.
+
+    Attributes:
+        handlers: what takes events of a type; others need not be decoded.
     """
 
     def __init__(self, stable_epochs: int = STABLE_EPOCHS) -> None:
         self.internal_level_aggregator = InternalLevelAggregator(stable_epochs)
         self.training_aggregator = TrainingAggregator()
+        self._index = PositionIndex()
         levels, training = self.internal_level_aggregator, self.training_aggregator
-        self._handlers: dict[str, Handler] = {
+        self.handlers: dict[str, Handler] = {
             TelemetryEventType.SEED_INTERNAL_LEVEL_CHANGED: levels.handle_seed_internal_level_changed,
             TelemetryEventType.INTERNAL_OP_METRICS: levels.handle_internal_op_metrics,
+            TelemetryEventType.COUNTERFACTUAL_DELTA: levels.handle_counterfactual_delta,
             TelemetryEventType.SEED_GERMINATED: levels.handle_seed_germinated,
             TelemetryEventType.SEED_PRUNED: levels.handle_seed_pruned,
             TelemetryEventType.SEED_FOSSILIZED: levels.handle_seed_fossilized,
+            TelemetryEventType.ANALYTICS_SNAPSHOT: levels.handle_decision,
             TelemetryEventType.EPOCH_COMPLETED: levels.handle_epoch_completed,
             TelemetryEventType.EPISODE_OUTCOME: levels.handle_episode_outcome,
             TelemetryEventType.TRAINING_STARTED: self._handle_training_started,
@@ -65,33 +72,54 @@ class AggregatorRegistry:
             TelemetryEventType.EVENTS_DROPPED: training.handle_events_dropped,
         }
 
-    def handles(self, event_type: str) -> bool:
-        """Whether any aggregator wants events of this type; others need not be decoded."""
-        return event_type in self._handlers
-
     def process(self, event: TelemetryEvent) -> None:
         """Hand one event, in file order, to the aggregator that it is for."""
-        if event.event_type in self._handlers:
-            self._handlers[event.event_type](event)
+        if event.event_type in self.handlers:
+            self.handlers[event.event_type](event)
 
     def begin_attempt(self, rank: int, attempt: int) -> None:
         """A rank's file was opened to write for the second time or more."""
         self.internal_level_aggregator.begin_attempt(rank, attempt)
         self.training_aggregator.begin_attempt(rank)
 
-    def to_snapshot(self, run: RunPosition) -> SanctumSnapshot:
-        """What the aggregators know, together with what is known of the run's files."""
+    def positions(self) -> Sequence[Position]:
+        """Every (episode, epoch) at which an epoch was completed or a level changed, in order.
+
+        A view of what is known: it grows with the run.
+        """
+        return self._index.update([env.timeline for env in self.internal_level_aggregator.envs()])
+
+    def to_snapshot(self, run: RunPosition, at: Position | None = None) -> SanctumSnapshot:
+        """What the aggregators know, together with what is known of the run's files.
+
+        Args:
+            run: how far the files were read; the same for every moment.
+            at: every environment as it stood after this position, the last one and None: as it stands.
+        """
+        until = self._until(at)
         levels = self.internal_level_aggregator
-        verdicts = levels.verdicts()
-        counts = levels.counts()
+        counts = levels.counts(until)
+        verdicts = levels.judge(counts)
         return SanctumSnapshot(
             run=run,
-            slots=levels.to_rows(verdicts),
+            slots=levels.to_rows(verdicts, until),
             verdicts=tuple(verdicts),
             n_pairs=sum(slot.n_pairs for slot in counts),
             n_reversals=sum(slot.n_reversals for slot in counts),
-            changes=levels.changes(),
+            changes=levels.changes(until),
+            effects=levels.effects(until),
+            moment=at,
+            first_thrash=levels.first_thrash(verdicts, until),
         )
+
+    def _until(self, at: Position | None) -> Position | None:
+        """What comes after the last position, as the begin of another episode, belongs to it."""
+        positions = self.positions() if at is not None else ()
+        return None if positions and at == positions[-1] else at
+
+    def slot_history(self, key: SlotKey, limit: int, at: Position | None = None) -> tuple[SlotOp, ...]:
+        """A slot's latest ops, the newest last."""
+        return self.internal_level_aggregator.slot_history(key, limit, self._until(at))
 
     def _handle_training_started(self, event: TelemetryEvent) -> None:
         payload = event.data

@@ -1,33 +1,21 @@
-"""Which run is the latest, and which files a run has."""
+"""Which runs there are, which is the latest, and which files a run has."""
 
 from __future__ import annotations
 
 import os
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-
-from esper.karn.jsonl.source import open_events
-from esper.karn.jsonl.timestamps import parse_timestamp
+from esper.karn.jsonl.source import writer_lives
+from esper.karn.sanctum.run_ends import EndsReader, FileEnds
+from esper.karn.sanctum.state import RunRow
+from esper.karn.sanctum.status import run_status
 from esper.karn.settings import ARCHIVE_SUFFIX, find_event_files, rank_of_event_file
 
-_BLOCK_BYTES = 1 << 16
-_GIVE_UP_BYTES = 1 << 26
-
-
-class _Line(msgspec.Struct):
-    timestamp: str | None = None
-
-
-_line = msgspec.json.Decoder(_Line)
-
-
-def _timestamp_of(line: bytes) -> datetime | None:
-    try:
-        return parse_timestamp(_line.decode(line).timestamp)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+_SETTLED_NS = 2_000_000_000
+"""A folder's time may be this coarse: one that changed later than that is listed again."""
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def event_files(run: Path) -> list[Path]:
@@ -40,35 +28,80 @@ def event_files(run: Path) -> list[Path]:
     return [run / name for _, name in sorted(ranked)]
 
 
-def newest_run(telemetry_dir: Path) -> str | None:
+class RunFolder:
+    """A run's folder, listed only when something was added to it or taken away.
+
+    Args:
+        run: the folder; it need not exist yet.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+        self._files: list[Path] = []
+        self._settled_at: int | None = None
+        """The folder's time when it was listed, where it was old enough to tell of a change."""
+
+    def event_files(self) -> list[Path]:
+        """As the function of this name."""
+        try:
+            changed_at = os.stat(self.run).st_mtime_ns
+        except OSError:
+            self._files, self._settled_at = [], None
+            return []
+        if changed_at != self._settled_at:
+            self._files = event_files(self.run)
+            settled = abs(time.time_ns() - changed_at) > _SETTLED_NS
+            self._settled_at = changed_at if settled else None
+        return self._files
+
+
+def newest_run(telemetry_dir: Path, ends: EndsReader | None = None) -> str | None:
     """The run with the newest event, None without a run.
 
     The event's own timestamp decides, not the file's: copying or compacting an old run does not make
     it the latest. A run without any event comes last.
+
+    Args:
+        telemetry_dir: folder of all runs.
+        ends: what is known of their files from before; those that have not changed are not opened.
     """
-    never = datetime.min.replace(tzinfo=UTC)
+    reader = EndsReader() if ends is None else ends
     latest = {
-        run: max(last_event_at(path) or never for path in paths)
+        run: max(((ends_of.last_event_at or _NEVER) for ends_of in _ends(paths, reader)), default=_NEVER)
         for run, paths in find_event_files(telemetry_dir).items()
     }
     return max(latest, key=lambda run: (latest[run], run), default=None)
 
 
-def last_event_at(path: Path) -> datetime | None:
-    """The timestamp of a file's last whole line that has one."""
-    try:
-        with open_events(path) as source:
-            end = source.size
-            block = b""
-            while end > 0 and len(block) < _GIVE_UP_BYTES:
-                start = max(0, end - max(_BLOCK_BYTES, len(block)))
-                block = source.read_at(end - start, start) + block
-                # The first line of the block may be the rest of one that began before it.
-                whole = block.split(b"\n")[0 if start == 0 else 1 : -1]
-                for line in reversed(whole):
-                    if (moment := _timestamp_of(line)) is not None:
-                        return moment
-                end = start
-    except OSError:
-        return None
-    return None
+def run_rows(telemetry_dir: Path, now: datetime, ends: EndsReader | None = None) -> list[RunRow]:
+    """All runs to choose from, the newest first; only the ends of their files are read.
+
+    Args:
+        telemetry_dir: folder of all runs.
+        now: UTC, by which a run is running or silent.
+        ends: what is known of their files from before.
+    """
+    reader = EndsReader() if ends is None else ends
+    rows = [_row(run, paths, reader, now) for run, paths in find_event_files(telemetry_dir).items()]
+    return sorted(rows, key=lambda row: (row.last_event_at or _NEVER, row.run_dir), reverse=True)
+
+
+def _row(run: str, paths: list[Path], reader: EndsReader, now: datetime) -> RunRow:
+    known = [
+        (rank, path, found) for rank, path in enumerate(paths) if (found := reader.read(path)) is not None
+    ]
+    files = [found for _, _, found in known]
+    last = max((found.last_event_at for found in files if found.last_event_at is not None), default=None)
+    status = run_status(
+        files={rank for rank, _, _ in known},
+        finished_ranks={rank for rank, _, found in known if found.finished},
+        world_size=max([len(files), *(found.world_size for found in files)]),
+        writers_gone={rank for rank, path, found in known if writer_lives(path, found.inode) is False},
+        age_s=(now - last).total_seconds() if last else 0.0 if any(found.size for found in files) else None,
+        recent=lambda: sorted(moment for found in files for moment in found.recent),
+    )
+    return RunRow(run, status, last, sum(found.size for found in files), len(paths))
+
+
+def _ends(paths: list[Path], reader: EndsReader) -> list[FileEnds]:
+    return [found for path in paths if (found := reader.read(path)) is not None]

@@ -86,6 +86,40 @@ class LevelChange:
 
 
 @dataclass(frozen=True)
+class SlotOp:
+    """One internal op of a slot, for its page. Advantages are against the NOOP baseline."""
+
+    episode: int | None
+    epoch: int | None
+    from_level: int
+    to_level: int
+    reversal: bool
+    """Whether it went the other way than the same seed's op before it."""
+    free: bool
+    """Whether it could have gone either way: the level before it is neither 0 nor the highest."""
+    seed_id: str | None
+    loss_advantage: float | None = None
+    """Positive is worse; None without an outcome."""
+    accuracy_advantage: float | None = None
+    """Fraction; positive is better."""
+    op_probability: float | None = None
+    """The policy's joint probability of op and slot."""
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run among those that can be chosen."""
+
+    run_dir: str
+    status: str
+    """As RunPosition's, but by the ends of its files alone."""
+    last_event_at: datetime | None
+    """UTC."""
+    size_bytes: int
+    files: int
+
+
+@dataclass(frozen=True)
 class RunPosition:
     """How far a run was read, and what its files are like."""
 

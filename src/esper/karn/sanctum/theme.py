@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from rich.segment import Segment
 from rich.terminal_theme import TerminalTheme
-from textual.theme import Theme
+from textual.color import Color
+from textual.filter import LineFilter
+from textual.theme import BUILTIN_THEMES, Theme
 
 DARK = Theme(
     name="sanctum",
@@ -33,7 +38,36 @@ LIGHT = Theme(
     error="#b3202c",
     dark=False,
 )
+DARK_FEW = replace(BUILTIN_THEMES["ansi-dark"], name="sanctum-16")
+LIGHT_FEW = replace(BUILTIN_THEMES["ansi-light"], name="sanctum-light-16")
+"""In the terminal's own sixteen colours, for terminals that have no more."""
+THEMES = (DARK, LIGHT, DARK_FEW, LIGHT_FEW)
+_OTHERS = {
+    DARK.name: LIGHT.name,
+    LIGHT.name: DARK.name,
+    DARK_FEW.name: LIGHT_FEW.name,
+    LIGHT_FEW.name: DARK_FEW.name,
+}
 
+
+def other(name: str) -> str:
+    """The light theme for a dark one, and the other way round."""
+    return _OTHERS[name]
+
+
+class _Colorless(LineFilter):
+    """Drops every colour; bold, dim and reverse stay."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        """Segments without colours."""
+        return [
+            Segment(text, None if style is None else style.without_color, control)
+            for text, style, control in segments
+        ]
+
+
+COLORLESS = _Colorless()
+"""For NO_COLOR."""
 _Shade = tuple[int, int, int]
 
 

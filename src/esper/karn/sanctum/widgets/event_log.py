@@ -1,4 +1,4 @@
-"""The latest level changes, one line each, the newest at the bottom."""
+"""The latest level changes."""
 
 from __future__ import annotations
 
@@ -6,40 +6,40 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.text import Text
-from textual.widgets import Static
 
+from esper.karn.sanctum.glyphs import UNICODE, Glyphs
 from esper.karn.sanctum.state import LevelChange
 from esper.karn.sanctum.text import change_text
+from esper.karn.sanctum.widgets.lines import Lines
 
 
-class EventLogWidget(Static):
+class EventLogWidget(Lines):
     """As many of the latest level changes as there is room for."""
 
     DEFAULT_CSS = """
-    EventLogWidget {
-        border: round $primary 60%;
-        border-title-style: bold;
-        padding: 0 1;
-        text-wrap: nowrap;
-        text-overflow: ellipsis;
-    }
+    EventLogWidget { border: round $primary 60%; border-title-style: bold; padding: 0 1; }
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, glyphs: Glyphs = UNICODE, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self._glyphs = glyphs
         self._changes: Sequence[LevelChange] = ()
         self.border_title = "Latest Changes"
         self.border_subtitle = "times in UTC"
 
-    def render(self) -> Text:
-        """The lines, or a word on why there are none."""
-        if not self._changes:
-            return Text("no level change yet", "dim")
-        latest = self._changes[-max(1, self.size.height) :]
-        return Text("\n", no_wrap=True, overflow="ellipsis").join(change_text(change) for change in latest)
+    def show_changes(self, changes: Sequence[LevelChange]) -> None:
+        """Show the last of these."""
+        self._changes = changes
+        self._fill()
 
-    def show(self, changes: Sequence[LevelChange]) -> None:
-        """Show these changes, and refresh if anything is different."""
-        if changes != self._changes:
-            self._changes = changes
-            self.refresh()
+    def on_resize(self) -> None:
+        """Show as many as there is room for now."""
+        self._fill()
+
+    def _fill(self) -> None:
+        if not self._changes:
+            self.show(Text("no level change yet", "dim"))
+            return
+        latest = self._changes[-max(1, self.content_size.height) :]
+        lines = [change_text(change, self._glyphs) for change in latest]
+        self.show(Text("\n", no_wrap=True, overflow="ellipsis").join(lines))

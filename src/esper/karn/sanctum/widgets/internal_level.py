@@ -1,24 +1,40 @@
-"""The seed's widget: internal level, trend and thrash of every slot."""
+"""The seed's widget: internal level, trend and thrash of every slot, drawn line by line."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
-from textual.containers import VerticalScroll
+from rich.cells import set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+from textual.widget import Widget
 from textual.widgets import Static
 
+from esper.karn.sanctum.columns import Cell, Layout, SlotRow, is_dim, lay_out
+from esper.karn.sanctum.glyphs import UNICODE, Glyphs
 from esper.karn.sanctum.state import SlotInternalState, SlotKey
-from esper.karn.sanctum.text import LEGEND, LEGEND_SHORT
-from esper.karn.sanctum.widgets.level_table import PlainTable, level_table
+from esper.karn.sanctum.text import legend, legend_short
+from esper.karn.sanctum.view import FoldRow, Key, Row, ViewOptions, arrange_slots
+from esper.karn.sanctum.widgets.level_table import NO_SEED, PlainTable, fold_text, row_table
+from esper.karn.sanctum.widgets.lines import changed_spans
+from esper.karn.sanctum.widgets.row_strip import length, places, row_strip
 
 TITLE = "Internal Levels"
 MAX_ROWS = 200
-"""Rows drawn at most, the worst first; drawing thousands would make the screen stutter."""
+"""Rows of the plain table at most, the worst first; the screen scrolls through all of them."""
 _UNMOUNTED_WIDTH = 100
+_HEADER = 1
+_BOLD = "bold"
+_DIM = Style.parse("dim")
 
 
-class InternalLevelWidget(Static):
+class InternalLevelWidget(ScrollView, Static, can_focus=False):
     """Widget displaying internal level state for all slots.
 
     Shows:
@@ -26,28 +42,53 @@ class InternalLevelWidget(Static):
     - Visual bar representation
     - Recent op direction (▲ grow, ▼ shrink, ─ stable)
     - Anti-thrash status: shape by band, colour (green/yellow/red) by indicator
-    - With room for them: the rate, its evidence and the verdict
+    - With room for them: the level's history, the rate, its evidence and the verdict
 
-    It is refreshed explicitly, by ``update_slot`` and ``show``, and has no reactive attributes.
+    It is refreshed explicitly, by ``update_slot`` and ``show``, and has no reactive attributes. Only rows
+    within sight are drawn, and of those only the cells that differ are painted again.
     """
 
     DEFAULT_CSS = """
     InternalLevelWidget {
-        height: auto;
+        height: 1fr;
         border: round $primary 60%;
         border-title-style: bold;
         padding: 0 1;
+        overflow-x: hidden;
+        overflow-y: auto;
     }
+    InternalLevelWidget > .internal-level--cursor { background: $primary 22%; }
     """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"internal-level--cursor"}
 
-    def __init__(self, **kwargs: Any) -> None:
+    class Chosen(Message):
+        """A row was clicked that the cursor was on already."""
+
+    def __init__(self, *, glyphs: Glyphs = UNICODE, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._slot_states: dict[SlotKey | str, SlotInternalState] = {}
+        self._slot_states: dict[Key, SlotInternalState] = {}
+        self._glyphs = glyphs
+        self._rows: Sequence[Row] | None = None
+        self._none = NO_SEED
+        self._fitted: Layout | None = None
+        self._drawn: dict[int, tuple[Row, Strip]] = {}
+        self._header = Strip([])
+        self._base = self._cursor_style = Style.null()
+        self._inner = Size(0, 0)
+        self.cursor: int | None = None
+        """The row that commands are about; None shows none."""
         self.border_title = TITLE
 
     def render(self) -> PlainTable:
-        """The table, in as many columns as there is room for."""
-        return level_table(self._slot_states.items(), self.size.width or _UNMOUNTED_WIDTH, MAX_ROWS)
+        """The table as text, in as many columns as there is room for."""
+        return row_table(self.rows, self.size.width or _UNMOUNTED_WIDTH, MAX_ROWS, self._glyphs)
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """What is shown, from the top."""
+        if self._rows is None:
+            return arrange_slots(self._slot_states, ViewOptions(fold_above=None))
+        return self._rows
 
     def update_slot(
         self,
@@ -68,8 +109,7 @@ class InternalLevelWidget(Static):
             reversal_rate: 0 to 1; coloured as it is, whatever evidence is behind it.
             env_id: the environment, where slot names repeat.
         """
-        key = slot_id if env_id is None else (env_id, slot_id)
-        new_row = key not in self._slot_states
+        key: Key = slot_id if env_id is None else (env_id, slot_id)
         self._slot_states[key] = SlotInternalState(
             level=level,
             max_level=max_level,
@@ -78,25 +118,178 @@ class InternalLevelWidget(Static):
             env_id=env_id,
             slot_id=slot_id,
         )
-        self.refresh(layout=new_row)
+        self._set_rows(arrange_slots(self._slot_states, ViewOptions(fold_above=None)))
 
-    def show(self, slots: Mapping[SlotKey, SlotInternalState]) -> None:
-        """Show exactly these slots, and refresh if anything is different."""
-        if slots == self._slot_states:
-            return
-        resized = len(slots) != len(self._slot_states)
+    def show(
+        self,
+        slots: Mapping[SlotKey, SlotInternalState],
+        rows: Sequence[Row] | None = None,
+        none: str = NO_SEED,
+    ) -> None:
+        """Show these slots, and paint what is different.
+
+        Args:
+            slots: by environment and slot.
+            rows: which of them, in which order; None shows all, the worst first.
+            none: what to say where there is no row.
+        """
         self._slot_states = dict(slots.items())
-        self.refresh(layout=resized)
+        if rows is None:
+            rows = arrange_slots(slots, ViewOptions(fold_above=None))
+        if none != self._none and not rows:
+            self._none = none
+            self.refresh()
+        self._set_rows(rows)
 
+    def move_to(self, row: int) -> None:
+        """Put the cursor on a row, and the row within sight."""
+        before, self.cursor = self.cursor, min(max(row, 0), max(len(self.rows) - 1, 0))
+        for changed in {self.cursor if before is None else before, self.cursor}:
+            self._repaint(changed, whole=True)
+        room = max(1, self.content_size.height - _HEADER)
+        top = min(max(round(self.scroll_y), self.cursor - room + 1), self.cursor)
+        self.scroll_to(y=top, animate=False)
 
-class LevelsPane(VerticalScroll, can_focus=False):
-    """Scrolls the widget inside a border of its own, so that title and legend stay in sight."""
-
-    def on_mount(self) -> None:
-        """Take over the title."""
-        self.border_title = TITLE
-
-    def on_resize(self) -> None:
-        """Show as much of the legend as fits."""
+    def on_resize(self, event: events.Resize) -> None:
+        """Fit the columns to the new width, and show as much of the legend as fits."""
         width = self.size.width
-        self.border_subtitle = LEGEND if width > len(LEGEND) else LEGEND_SHORT if width > 44 else ""
+        words, short = legend(self._glyphs), legend_short(self._glyphs)
+        self.border_subtitle = words if width > len(words) else short if width > 44 else ""
+        self._forget()
+        self.refresh()
+
+    def on_click(self, event: events.Click) -> None:
+        """Choose the row under the mouse."""
+        offset = event.get_content_offset(self)
+        if offset is None or offset.y < _HEADER:
+            return
+        row = offset.y - _HEADER + round(self.scroll_y)
+        if row >= len(self.rows):
+            return
+        if row == self.cursor:
+            self.post_message(self.Chosen())
+        self.move_to(row)
+
+    def notify_style_update(self) -> None:
+        """Draw in the new theme's colours."""
+        super().notify_style_update()
+        self._fitted = None
+
+    def render_line(self, y: int) -> Strip:
+        """One line: the headings, or a row within sight."""
+        width = self._inner.width
+        self._fit()
+        if not self.rows:
+            none = Segment(set_cell_size(self._none, width), self._base + _DIM)
+            return Strip([none]) if y == 0 else Strip.blank(width, self._base)
+        if y < _HEADER:
+            return self._header
+        index = y - _HEADER + round(self.scroll_y)
+        if index >= len(self.rows):
+            return Strip.blank(width, self._base)
+        strip = self._strip(index)
+        if index == self.cursor:
+            # Its background lies over the row's own.
+            strip = Strip(
+                [Segment(text, (style or self._base) + self._cursor_style) for text, style, _ in strip]
+            )
+        return strip
+
+    def _set_rows(self, rows: Sequence[Row]) -> None:
+        before, self._rows = self._rows or (), rows
+        if not self.is_mounted:
+            return
+        self._inner = self.content_size
+        if places(before) != places(rows):
+            # A new name may be longer than the others.
+            layout = lay_out(self._slots(), self._inner.width, self._glyphs)
+            if layout != self._fitted or not before or not rows:
+                self._fitted = None
+        self._set_height(len(rows) + _HEADER)
+        self._fit()
+        if self._drawn:
+            self._repaint_changes()
+
+    def _set_height(self, lines: int) -> None:
+        room = self._inner.height
+        size = Size(self._inner.width, lines)
+        if (lines > room) != (self.virtual_size.height > room):
+            self.virtual_size = size
+            self.refresh()
+        elif size != self.virtual_size:
+            # The scrollbar neither comes nor goes: no need to lay out the whole screen anew.
+            self.set_reactive(Widget.virtual_size, size)
+            if self.show_vertical_scrollbar:
+                self.vertical_scrollbar.window_virtual_size = lines
+            self.scroll_y = min(self.scroll_y, self.max_scroll_y)
+
+    def _repaint_changes(self) -> None:
+        top = round(self.scroll_y)
+        sight = range(top, top + self._inner.height)
+        for index in sight:
+            row = self.rows[index] if index < len(self.rows) else None
+            shown = self._drawn[index][0] if index in self._drawn else None
+            if shown != row:
+                self._repaint(index)
+        self._drawn = {index: drawn for index, drawn in self._drawn.items() if index in sight}
+
+    def _repaint(self, index: int, *, whole: bool = False) -> None:
+        """Paint a row again, as far as it differs from what is on the screen, or the whole of it."""
+        y = index + _HEADER - round(self.scroll_y)
+        old = self._drawn.pop(index)[1] if index in self._drawn else None
+        spans = [(0, self._inner.width)]
+        if old is not None and index < len(self.rows) and not whole:
+            spans = changed_spans(old, self._strip(index))
+        if _HEADER <= y < self._inner.height:
+            for start, end in spans:
+                self.refresh(Region(start, y, end - start, 1))
+
+    def _strip(self, index: int) -> Strip:
+        row = self.rows[index]
+        if index in self._drawn and self._drawn[index][0] == row:
+            return self._drawn[index][1]
+        width = self._inner.width
+        if isinstance(row, FoldRow):
+            strip = Strip([Segment(set_cell_size(fold_text(row, self._glyphs), width), self._base + _DIM)])
+        else:
+            strip = self._slot_strip(row, width)
+        self._drawn[index] = (row, strip)
+        return strip
+
+    def _slot_strip(self, row: SlotRow, width: int) -> Strip:
+        layout = self._fit()
+        cells = [column.cell(row, layout.look) for column in layout.columns]
+        if any(length(cell) > room for cell, room in zip(cells, layout.widths, strict=True)):
+            # A number has grown longer than its column.
+            wider = lay_out(self._slots(), width, self._glyphs)
+            if wider != layout:
+                self._fitted = None
+                layout = self._fit()
+                cells = [column.cell(row, layout.look) for column in layout.columns]
+        base = self._base + _DIM if is_dim(row.state) else self._base
+        return row_strip(cells, layout, width, base)
+
+    def _slots(self) -> list[SlotRow]:
+        return [row for row in self.rows if isinstance(row, SlotRow)]
+
+    def _fit(self) -> Layout:
+        if self._fitted is None:
+            width = self._inner.width
+            slots = self._slots()
+            layout = lay_out(slots, width, self._glyphs)
+            titles: list[Cell] = [((column.title, _BOLD),) for column in layout.columns]
+            # Asking for these means a walk up to the screen: once for all rows.
+            self._base = self.rich_style
+            cursor = self.get_component_rich_style("internal-level--cursor")
+            self._cursor_style = Style(bgcolor=cursor.bgcolor)
+            self._header = row_strip(titles if slots else [], layout, width, self._base)
+            self._fitted = layout
+            self._drawn.clear()
+            self.refresh()
+        return self._fitted
+
+    def _forget(self) -> None:
+        self._inner = self.content_size
+        self._fitted = None
+        self._drawn.clear()
+        self.virtual_size = Size(self._inner.width, len(self.rows) + _HEADER)

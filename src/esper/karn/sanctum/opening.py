@@ -1,0 +1,52 @@
+"""Opens the viewer on this process's terminal, as that terminal can show it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from esper.karn.sanctum.glyphs import color_mode, glyphs_for
+from esper.karn.settings import find_event_files
+from esper.leyline.errors import TelemetryUsageError, unknown_name
+
+if TYPE_CHECKING:
+    from esper.karn.sanctum.app import SanctumApp
+
+
+def run_sanctum(telemetry_dir: Path, run_dir: str | None = None) -> int:
+    """Open the viewer and stay until it is closed. A missing folder, or one without runs, is waited for.
+
+    Args:
+        telemetry_dir: folder of all runs.
+        run_dir: the run, None for the latest.
+
+    Returns:
+        The exit code: 0, or 1 after the viewer crashed.
+
+    Raises:
+        NotFoundError: if the folder holds runs, but not this one.
+        TelemetryUsageError: if there is no terminal to draw on.
+    """
+    runs = find_event_files(telemetry_dir)
+    if run_dir is not None and runs and run_dir not in runs:
+        raise unknown_name("run", run_dir, runs)
+    streams = (sys.__stdin__, sys.__stdout__, sys.__stderr__)
+    if not all(stream is not None and stream.isatty() for stream in streams):
+        raise TelemetryUsageError("Sanctum draws on a terminal and there is none: use karn sanctum --once")
+    app = sanctum_app(telemetry_dir, run_dir)
+    app.run()
+    return app.return_code or 0
+
+
+def sanctum_app(telemetry_dir: Path, run_dir: str | None) -> SanctumApp:
+    """The viewer with the signs and colours of this terminal, not yet running."""
+    from esper.karn.sanctum.app import SanctumApp
+
+    return SanctumApp(
+        telemetry_dir,
+        run_dir,
+        glyphs=glyphs_for(os.environ, sys.stdout.encoding),
+        colors=color_mode(os.environ),
+    )

@@ -1,0 +1,58 @@
+"""The page of one slot: its numbers and its op history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from textual.app import ComposeResult
+
+from esper.karn.sanctum.glyphs import Glyphs
+from esper.karn.sanctum.screens.page import Page
+from esper.karn.sanctum.screens.slot_text import slot_text
+from esper.karn.sanctum.state import SanctumSnapshot, SlotKey, SlotOp
+from esper.karn.sanctum.text import where
+from esper.karn.sanctum.widgets.lines import Lines
+
+
+class SlotPage(Page[None]):
+    """One slot of the run on the main screen.
+
+    Args:
+        key: environment and slot.
+        snapshot: what the main screen shows.
+        history: gives the slot's ops up to the moment that is looked at, the newest last.
+        glyphs: to draw with.
+    """
+
+    def __init__(
+        self,
+        key: SlotKey,
+        snapshot: SanctumSnapshot,
+        history: Callable[[], Sequence[SlotOp]],
+        glyphs: Glyphs,
+    ) -> None:
+        super().__init__(where(*key, glyphs=glyphs), glyphs)
+        self.key = key
+        self._snapshot = snapshot
+        self._history = history
+
+    def compose_body(self) -> ComposeResult:
+        """The text."""
+        yield Lines(id="slot")
+
+    def on_mount(self) -> None:
+        """Fill it at once."""
+        self._show(self._snapshot)
+
+    def tick(self, snapshot: SanctumSnapshot, now: datetime) -> None:
+        """Show what is known now."""
+        if snapshot is not self._snapshot:
+            self._show(snapshot)
+
+    def _show(self, snapshot: SanctumSnapshot) -> None:
+        self._snapshot = snapshot
+        state = next((state for key, state in snapshot.slots.items() if key == self.key), None)
+        found = (verdict for verdict in snapshot.verdicts if (verdict.env_id, verdict.slot_id) == self.key)
+        text = slot_text(self.key, state, next(found, None), self._history(), self.glyphs)
+        self.query_one("#slot", Lines).show(text)
