@@ -158,6 +158,7 @@ def assert_all_agree(telemetry_dir: Path, run_dir: str) -> None:
         field: [getattr(slot, field) for slot in verdict.slots] for field in ("env_id", "slot_id", "label")
     }
     assert {field: [getattr(slot, field) for slot in screen.verdicts] for field in names} == names
+    assert (verdict.label == "thrashing") == (bool(screen.thrashing) or screen.thrashing_together)
     since = [slot.since for slot in verdict.slots if slot.since is not None]
     places = [(at.episode_idx, at.epoch) for at in since if None not in (at.episode_idx, at.epoch)]
     assert screen.first_thrash == min(places, default=None)

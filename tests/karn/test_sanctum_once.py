@@ -15,6 +15,7 @@ from esper.karn.sanctum.once import once_json, once_text
 from esper.karn.sanctum.opening import run_sanctum
 from esper.karn.sanctum.picture import screenshot
 from esper.leyline import KarnError, NotFoundError, TelemetryUsageError
+from support import write_run
 
 SOURCES = sorted(Path(esper.karn.sanctum.__file__).parent.rglob("*.py"))
 
@@ -150,3 +151,11 @@ class TestSources:
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "[]"
+
+
+def test_many_slots_that_thrash_together_are_said_to(tmp_path):
+    slots = tuple(f"r{row}c0" for row in range(4))
+    write_run(tmp_path, "wide", policy="oscillate", n_envs=16, slots=slots, episodes=1, epochs=12)
+    text = once_text(tmp_path, "wide")
+    assert "thrashing, taken together: reversal rate 1.00" in text
+    assert "none of 64 slots named thrashing" in text.replace("\n", " ")

@@ -12,7 +12,7 @@ from rich.segment import Segment
 from rich.style import Style
 from sanctum_screens import levels, screen_text, viewer
 from sanctum_support import fixed_recorder, play, thrashing_run, training, zigzag
-from textual._compositor import ChopsUpdate
+from textual._compositor import Compositor
 from textual.app import App
 from textual.strip import Strip
 from textual.widgets import Static
@@ -218,9 +218,11 @@ class TestFrugality:
         original = FrugalCompositor.render_partial_update
 
         def both(self):
+            regions = self._dirty_regions.copy()
+            plain = Compositor.render_partial_update(self)
+            self._dirty_regions = regions
             update = original(self)
             if update is not None:
-                plain = ChopsUpdate(update.chops, update.spans, update.chop_ends)
                 for name, one in (("frugal", update), ("textual", plain)):
                     data = one.render_segments(TRUE_COLOR)
                     sizes[name] += len(data)

@@ -15,7 +15,14 @@ from esper.karn.diagnosis.reports import (
     Usage,
 )
 from esper.karn.diagnosis.run import judge_run
-from esper.karn.diagnosis.slots import LABELS, SlotCounts, SlotJudge, SlotVerdict, judge_slots
+from esper.karn.diagnosis.slots import (
+    LABELS,
+    SlotCounts,
+    SlotJudge,
+    SlotVerdict,
+    judge_slots,
+    thrash_together,
+)
 from esper.karn.diagnosis.spans import ThrashSearch, thrash_span
 from esper.karn.diagnosis.words import slot_name, verdict_text
 
@@ -39,5 +46,6 @@ __all__ = [
     "judge_slots",
     "slot_name",
     "thrash_span",
+    "thrash_together",
     "verdict_text",
 ]

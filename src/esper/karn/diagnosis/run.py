@@ -7,7 +7,7 @@ from typing import Any
 
 from esper.karn.diagnosis.clues import Effect, Why
 from esper.karn.diagnosis.reports import EnvReport, RankReport, RunVerdict, SlotReport, Usage
-from esper.karn.diagnosis.slots import SlotCounts, SlotVerdict, has_two_levels, vs_random
+from esper.karn.diagnosis.slots import SlotCounts, SlotVerdict, has_two_levels, thrash_together, vs_random
 from esper.karn.textout import quoted
 from esper.leyline.thresholds import (
     MIN_PAIRS,
@@ -57,8 +57,7 @@ def judge_run(
     costs = [slot.undone_cost for slot in slots if slot.undone_cost is not None]
     judged = [slot for slot in slots if is_judged(slot)]
     thrashing = [slot for slot in slots if slot.thrashing]
-    # Over many slots a policy may be proven to thrash before any one of them can be.
-    pooled = n_free >= MIN_PAIRS and vs_random(interval) == "more"
+    pooled = thrash_together(n_free_reversals, n_free)
     label = "thrashing" if thrashing or pooled else "not_thrashing" if judged else "insufficient_data"
     return RunVerdict(
         run_dir=run_dir,

@@ -211,3 +211,15 @@ def _worst_first(verdict: SlotVerdict) -> tuple[bool, float, float, float, int, 
 
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
+
+
+def thrash_together(n_reversals: int, n_free_pairs: int) -> bool:
+    """Whether all free pairs of a run, taken together, are reversals more often than a coin flip's.
+
+    Over many slots with few ops each, a policy may be proven to thrash before any one slot can be.
+
+    Args:
+        n_reversals: reversals among them.
+        n_free_pairs: pairs whose second op could have gone either way.
+    """
+    return n_free_pairs >= MIN_PAIRS and vs_random(wilson_interval(n_reversals, n_free_pairs)) == "more"

@@ -61,7 +61,8 @@ The example query asks for {t.BASELINE_WARM_QUERY} NOOPs behind the baseline, th
 ## Two runs
 
 compare_runs judges a treatment by four exit gates: internal ops used enough; the top blueprint less \
-dominant without a lower return; no sustained entropy collapse or rollbacks; reversals bounded and levels settling.
+dominant without a lower return; no sustained entropy collapse or rollbacks; reversals bounded and levels \
+settling.
 
 ## The data
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from esper.karn.diagnosis import Effect, SlotVerdict
+from esper.karn.diagnosis import Effect, SlotVerdict, thrash_together
 from esper.leyline.thresholds import MIN_PAIRS, band, indicator
 
 Position = tuple[int, int]
@@ -180,6 +180,13 @@ class SanctumSnapshot:
     def band(self) -> str:
         """The run's band: that of its pooled rate."""
         return band(self.reversal_rate, self.n_pairs)
+
+    @property
+    def thrashing_together(self) -> bool:
+        """Whether all slots together thrash beyond chance, though none of them may be named."""
+        free = [(v.free_reversal_rate, v.n_free_pairs) for v in self.verdicts]
+        reversals = sum(round(rate * n) for rate, n in free if rate is not None)
+        return thrash_together(reversals, sum(n for _, n in free))
 
     @property
     def thrashing(self) -> tuple[SlotVerdict, ...]:

@@ -165,8 +165,11 @@ def verdict_text(snapshot: SanctumSnapshot, glyphs: Glyphs = UNICODE) -> Text:
             text.append(f" and {len(named) - NAMED:,} more")
         return text.append(f"; {pooled}", "dim")
     band = snapshot.band
+    sign, word = glyphs.bands[band], band.replace("_", " ")
+    if snapshot.thrashing_together:
+        sign, word = glyphs.bands["thrash"], "thrashing, taken together"
     text = Text.assemble(
-        (f"{glyphs.bands[band]} {band.replace('_', ' ')}", STYLES[indicator(rate, snapshot.n_pairs)]),
+        (f"{sign} {word}", STYLES[indicator(rate, snapshot.n_pairs)]),
         f": {pooled}",
         (f"; none of {slots} named thrashing", "dim"),
     )
