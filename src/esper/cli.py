@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
 from functools import partial
@@ -201,7 +202,9 @@ def sanctum(
 
         show(json.dumps(once_json(where, run), indent=2))
     else:
-        show(once_text(where, run))
+        from esper.karn.sanctum.glyphs import glyphs_for
+
+        show(once_text(where, run, glyphs=glyphs_for(os.environ, sys.stdout.encoding)))
 
 
 @app.command(name="import")

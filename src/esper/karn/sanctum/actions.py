@@ -175,12 +175,14 @@ class Commanded(App[None]):
 
     def action_first_thrash(self) -> None:
         """Look at where the earliest thrashing slot began to thrash."""
-        first = self.snapshot.first_thrash
+        # At a moment of the past nobody knew yet.
+        first = self.viewing.follower.snapshot(self.now()).first_thrash
         if first is None:
             self._say("no slot is named as thrashing")
             return
         self.viewing.go_to(first)
         self.show_now()
+        self._say("here the first of the thrashing slots began to, as judged at the run's end")
 
     # Runs.
 
@@ -208,6 +210,8 @@ class Commanded(App[None]):
     def _compare_with(self, run_dir: str | None) -> None:
         if run_dir is not None:
             other = RunFollower(self.telemetry_dir, run_dir)
+            self.viewing.go_to(None)  # the other run is shown at its end, too
+            self.show_now()
             self.push_screen(ComparePage(self.snapshot, other, self.now(), self.glyphs))
 
     # Take away.
@@ -274,6 +278,14 @@ class Commanded(App[None]):
             self._say("nothing is searched for yet: / asks")
             return
         found = find(self.rows, self.viewing.search, start, step)
+        folded = frozenset(row.rank for row in self.rows if isinstance(row, FoldRow) and not row.unfolded)
+        if found is None and folded:  # what is hidden can be looked for all the same
+            self.viewing.unfold(folded)
+            self.show_rows()
+            found = find(self.rows, self.viewing.search, start, step)
+            if found is None:
+                self.viewing.unfold(folded)
+                self.show_rows()
         if found is None:
             self._say(f"no slot here matches {self.viewing.search.strip()!r}")
         else:

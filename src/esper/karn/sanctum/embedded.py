@@ -119,8 +119,9 @@ class _Viewer:
     def _watch(self) -> None:
         code = self._process.wait()
         out, err = self._terminal
-        if code != 0:
+        if code < 0:  # one that ended by itself has left its screen, and must not be taken out of it twice
             os.write(out, _AS_BEFORE)
+        if code != 0:
             # What a mouse or a terminal's answers left in the queue was not meant for the shell.
             termios.tcsetattr(0, termios.TCSAFLUSH, self._settings)
         _flush()

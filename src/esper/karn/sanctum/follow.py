@@ -37,15 +37,21 @@ class RunFollower:
         """Whether there is more to be read at once."""
         return self._feed is not None and self._feed.behind
 
-    def poll(self, max_bytes: int, now: datetime) -> bool:
+    @property
+    def current(self) -> str | None:
+        """The run that is read, None before there is one."""
+        return None if self._feed is None else self._feed.run.name
+
+    def poll(self, max_bytes: int, now: datetime, *, stay: bool = False) -> bool:
         """Read on; whether there was anything new.
 
         Args:
             max_bytes: about as much as is read at most.
             now: UTC, by which a run is over or not.
+            stay: whether to keep to this run even if a newer one is there.
         """
         self._polls += 1
-        chosen = self._choose(now)
+        chosen = self._choose(now, stay=stay)
         if chosen is None:
             gone = self._feed is not None
             self._feed = None
@@ -76,13 +82,13 @@ class RunFollower:
         """A slot's latest ops, the newest last; see RunFeed."""
         return () if self._feed is None else self._feed.slot_history(key, limit, at)
 
-    def _choose(self, now: datetime) -> str | None:
+    def _choose(self, now: datetime, *, stay: bool) -> str | None:
         if self.run_dir is not None:
             return self.run_dir if self._has_files(self.run_dir) else None
         if self._feed is None or not self._has_files(self._feed.run.name):
             return newest_run(self.telemetry_dir, self._ends)
         # Looking for a newer run means looking at every run's files: now and then is enough.
-        if self._polls % _LOOK_EVERY == 0 and self._feed.position(now).status != "running":
+        if not stay and self._polls % _LOOK_EVERY == 0 and self._feed.position(now).status != "running":
             return newest_run(self.telemetry_dir, self._ends)
         return self._feed.run.name
 

@@ -13,10 +13,12 @@ import msgspec
 from rich.console import Console, Group
 from rich.text import Text
 
+from esper.karn.sanctum.effects import effect_lines
 from esper.karn.sanctum.feed import RunFeed, utc_now
+from esper.karn.sanctum.glyphs import UNICODE, Glyphs
 from esper.karn.sanctum.runs import newest_run
 from esper.karn.sanctum.state import SanctumSnapshot
-from esper.karn.sanctum.text import LEGEND, change_text, header_text, verdict_text
+from esper.karn.sanctum.text import change_text, header_text, legend, verdict_text
 from esper.karn.sanctum.widgets.level_table import level_table
 from esper.karn.settings import find_event_files
 from esper.leyline.errors import NotFoundError, unknown_name
@@ -66,6 +68,7 @@ def once_text(
     *,
     width: int = 100,
     color: bool = False,
+    glyphs: Glyphs = UNICODE,
     now: Callable[[], datetime] = utc_now,
 ) -> str:
     """The screen's state as text: header, verdict, every slot, the latest changes.
@@ -75,6 +78,7 @@ def once_text(
         run_dir: the run, None for the latest.
         width: characters of a line.
         color: with ANSI colours.
+        glyphs: to draw with.
         now: gives the time in UTC.
 
     Raises:
@@ -91,15 +95,20 @@ def once_text(
         no_color=not color,
         legacy_windows=False,
     )
-    verdict = verdict_text(snapshot)
+    verdict = verdict_text(snapshot, glyphs)
     verdict.no_wrap, verdict.overflow = False, "fold"
-    console.print(header_text(snapshot.run, str(telemetry_dir), moment))
+    console.print(header_text(snapshot.run, str(telemetry_dir), moment, glyphs))
     console.print(verdict)
     if snapshot.slots:
-        console.print(Group("", level_table(snapshot.slots.items(), width), Text(LEGEND, "dim")))
+        table = level_table(snapshot.slots.items(), width, glyphs=glyphs)
+        console.print(Group("", table, Text(legend(glyphs), "dim")))
+    if snapshot.effects:
+        console.print("\nbeyond NOOP")
+        console.print(effect_lines(snapshot.effects, glyphs))
     if snapshot.changes:
         console.print("\nlatest changes (times in UTC)")
-        console.print(*map(change_text, snapshot.changes[-CHANGES_SHOWN:]), sep="\n")
+        latest = snapshot.changes[-CHANGES_SHOWN:]
+        console.print(*(change_text(change, glyphs) for change in latest), sep="\n")
     return "\n".join(line.rstrip() for line in drawn.getvalue().splitlines()) + "\n"
 
 

@@ -102,7 +102,7 @@ def header_text(
     text.append(f"  {mark} {run.status}", STATUS_STYLES[run.status])
     if run.outcome is not None:
         text.append(f" ({plain(run.outcome, 24, glyphs)})", "yellow")
-    text.append(f"  {_when(run, now)}", "dim")
+    text.append(f"  {_when(run, now, paused=paused)}", "dim")
     if paused:
         text.append(f"  {glyphs.paused} paused", "bold yellow")
     text.append("\n")
@@ -122,10 +122,10 @@ def header_text(
     return text
 
 
-def _when(run: RunPosition, now: datetime) -> str:
+def _when(run: RunPosition, now: datetime, *, paused: bool) -> str:
     if run.last_event_at is None:
         return ""
-    if run.status != "running":
+    if run.status != "running" or paused:  # where nothing is read, an age would stand still
         return f"last event {run.last_event_at:%Y-%m-%d %H:%M:%S} UTC"
     return f"last event {age((now - run.last_event_at).total_seconds())} ago"
 

@@ -42,9 +42,26 @@ class Viewing:
     def open_run(self, run_dir: str | None) -> None:
         """Look at another run, at its end; filter and sort stay, pins go."""
         self.follower = RunFollower(self.telemetry_dir, run_dir)
+        self._look_anew()
+
+    def _look_anew(self) -> None:
         self.moment: Position | None = None
         self.options = replace(self.options, pinned=frozenset(), unfolded=frozenset())
         self._arranger = Arranger()
+
+    def poll(self, max_bytes: int, now: datetime, *, stay: bool) -> bool:
+        """Read on; whether there was anything new. A newer run is begun at its end, without pins.
+
+        Args:
+            max_bytes: about as much as is read at most.
+            now: UTC, by which a run is over or not.
+            stay: whether to keep to this run even if a newer one is there.
+        """
+        before = self.follower.current
+        changed = self.follower.poll(max_bytes, now, stay=stay)
+        if before is not None and self.follower.current != before:
+            self._look_anew()
+        return changed
 
     def snapshot(self, now: datetime) -> SanctumSnapshot:
         """What is known at the moment that is looked at."""
@@ -54,8 +71,7 @@ class Viewing:
 
     def history(self, key: SlotKey, limit: int) -> list[SlotOp]:
         """A slot's latest ops up to the moment that is looked at, the newest last."""
-        ops = self.follower.slot_history(key, limit)
-        return [op for op in ops if self.moment is None or _is_by(op, self.moment)]
+        return list(self.follower.slot_history(key, limit, self.moment))
 
     def rows(self, snapshot: SanctumSnapshot, now: datetime) -> Sequence[Row]:
         """The rows of a snapshot."""
@@ -115,7 +131,3 @@ class Viewing:
     def fold_all(self, ranks: frozenset[int]) -> None:
         """Unfold every rank, or fold all if any is unfolded."""
         self.options = replace(self.options, unfolded=frozenset() if self.options.unfolded else ranks)
-
-
-def _is_by(op: SlotOp, moment: Position) -> bool:
-    return op.episode is None or op.epoch is None or (op.episode, op.epoch) <= moment

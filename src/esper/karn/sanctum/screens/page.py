@@ -8,6 +8,7 @@ from typing import ClassVar, TypeVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Footer
@@ -59,7 +60,7 @@ class Page(ModalScreen[Result]):
     def compose(self) -> ComposeResult:
         """Frame and footer."""
         with PageBody(id="page") as body:
-            body.border_title = self._title
+            body.border_title = Content(self._title)  # a str would be read as markup
             yield from self.compose_body()
         yield Footer(show_command_palette=False)
 

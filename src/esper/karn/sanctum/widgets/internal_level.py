@@ -56,6 +56,7 @@ class InternalLevelWidget(ScrollView, Static, can_focus=False):
         padding: 0 1;
         overflow-x: hidden;
         overflow-y: auto;
+        scrollbar-gutter: stable;
     }
     InternalLevelWidget > .internal-level--cursor { background: $primary 22%; }
     """
