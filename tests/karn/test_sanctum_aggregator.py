@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from sanctum_support import play, read, training, zigzag
+from sanctum_support import LATER, play, read, training, zigzag
 
 from esper.karn.collector import TelemetryCollector
 from esper.karn.sanctum.aggregator import InternalLevelAggregator
+from esper.karn.sanctum.feed import RunFeed
 from esper.leyline import (
     EpisodeOutcomePayload,
     EpochCompletedPayload,
@@ -190,7 +191,7 @@ class TestResume:
             play(recorder, 0, "r0c0", zigzag(1, 2, 100))
         return read(folder)
 
-    def interrupted(self, folder, **resumed):
+    def interrupted(self, folder, look=lambda: None, **resumed):
         with TelemetryCollector(folder, "run") as collector:
             recorder = InternalOpRecorder(collector)
             recorder.training_started()
@@ -199,6 +200,7 @@ class TestResume:
             play(recorder, 0, "r0c0", levels[:91])
             checkpoint = recorder.state_dict()
             play(recorder, 0, "r0c0", levels[90:96], first_epoch=91)
+        look()
         with TelemetryCollector(folder, "run") as collector:
             with InternalOpRecorder(collector) as recorder:
                 recorder.training_started(**resumed)
@@ -218,6 +220,16 @@ class TestResume:
             for snapshot in (one, other)
         ]
         assert without_time[0] == without_time[1]
+
+    def test_who_looked_on_meanwhile_sees_the_same(self, tmp_path):
+        feed = RunFeed(tmp_path / "run")
+
+        def look():
+            feed.poll(1 << 24)
+            return feed.snapshot(LATER)
+
+        after = self.interrupted(tmp_path, look)
+        assert look() == after
 
     def test_a_training_that_starts_anew_in_the_same_folder_counts_alone(self, tmp_path):
         self.whole(tmp_path / "a")

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
+from rich.text import Text
 from sanctum_screens import levels, screen_text, viewer
 from sanctum_support import fixed_recorder, play, thrashing_run, training, zigzag
 from textual._compositor import Compositor
@@ -22,7 +23,7 @@ from esper.karn.sanctum.screens.frugal import FrugalCompositor
 from esper.karn.sanctum.state import SlotInternalState
 from esper.karn.sanctum.widgets import internal_level
 from esper.karn.sanctum.widgets.internal_level import InternalLevelWidget
-from esper.karn.sanctum.widgets.lines import changed_spans
+from esper.karn.sanctum.widgets.lines import Lines, changed_spans
 from esper.simic.training.recorder import InternalOpRecorder
 
 TRUE_COLOR = Console(force_terminal=True, color_system="truecolor")
@@ -156,6 +157,42 @@ class TestIdle:
                 app._poll_and_refresh()
 
 
+class LinesApp(App[None]):
+    """A text over another."""
+
+    CSS = "Lines { height: auto; }"
+
+    def compose(self):
+        yield Lines(id="above", keeps_room=True)
+        yield Lines(id="below")
+
+
+class TestLines:
+    async def test_keep_the_room_that_was_needed_once(self):
+        app = LinesApp()
+        async with app.run_test(size=(20, 10)) as pilot:
+            above, below = (app.query_one(f"#{name}", Lines) for name in ("above", "below"))
+            for text, height in (("one line", 1), ("two lines " * 3, 2), ("one line", 2)):
+                above.show(Text(text))
+                below.show(Text(text))
+                await pilot.pause()
+                assert (above.size.height, below.region.y) == (height, height)
+            assert below.size.height == 1
+            await pilot.resize_terminal(40, 10)
+            assert above.size.height == 1
+
+    async def test_ask_for_another_layout_only_with_another_height(self, monkeypatch):
+        app = LinesApp()
+        async with app.run_test(size=(20, 10)) as pilot:
+            lines = app.query_one("#below", Lines)
+            lines.show(Text("1 pair"))
+            await pilot.pause()
+            monkeypatch.setattr(app.screen, "_refresh_layout", lambda **_: pytest.fail("nothing has moved"))
+            lines.show(Text("2 pairs"))
+            await pilot.pause()
+            assert "2 pairs" in "".join(segment.text for segment in lines.render_line(0))
+
+
 class TestSpans:
     def strip(self, *parts: tuple[str, str]) -> Strip:
         return Strip([Segment(text, Style.parse(style)) for text, style in parts])
@@ -209,9 +246,10 @@ def _applied(style: list[str], codes: str) -> list[str]:
 
 
 class TestFrugality:
-    async def test_the_picture_is_textuals_with_fewer_bytes(self, tmp_path, monkeypatch):
+    @pytest.mark.parametrize("slots", [8, 40])
+    async def test_the_picture_is_textuals_with_fewer_bytes(self, slots, tmp_path, monkeypatch):
         recorder = InternalOpRecorder(fixed_recorder(tmp_path, "live")._sink)
-        for slot in range(8):
+        for slot in range(slots):
             recorder.seed_added(0, f"r{slot}", 1, 4)
         sizes = {"textual": 0, "frugal": 0}
         terminals = {"textual": Terminal(), "frugal": Terminal()}

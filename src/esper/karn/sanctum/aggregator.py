@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 
 from esper.karn.diagnosis import Effect, SlotCounts, SlotJudge, SlotVerdict
+from esper.karn.sanctum.changes import LatestChanges, latest_changes
 from esper.karn.sanctum.env_log import EnvLog
 from esper.karn.sanctum.moments import Moment
 from esper.karn.sanctum.names import Names
 from esper.karn.sanctum.outcomes import Outcome, effects
 from esper.karn.sanctum.records import packed
-from esper.karn.sanctum.rows import RowReader, latest_changes, slot_history
+from esper.karn.sanctum.rows import CountReader, Judged, RowReader, slot_history
 from esper.karn.sanctum.slot_log import (
     CHANGED,
     FOSSILIZED,
@@ -43,8 +44,12 @@ class InternalLevelAggregator:
         self._attempts: defaultdict[int, int] = defaultdict(lambda: 1)
         self._names = Names()
         self._rows = RowReader(self._names, stable_epochs)
+        self._counts = CountReader()
+        self._changes = LatestChanges()
         self._judge = SlotJudge()
         self._arrivals = 0
+        self._now: list[Moment] | None = None
+        """Every environment as it is now; None after a new one."""
 
     def handle_seed_internal_level_changed(self, event: TelemetryEvent) -> None:
         """A seed grew or shrank: its row moves, and the op counts."""
@@ -62,6 +67,7 @@ class InternalLevelAggregator:
             timestamp=written if len(written) <= TIME_BYTES else b"",
         )
         env.add(payload.slot_id, change)
+        self._changes.add(change, payload.env_id, payload.slot_id)
 
     def handle_internal_op_metrics(self, event: TelemetryEvent) -> None:
         """The training's own windowed rate, shown beside the pooled one."""
@@ -155,30 +161,25 @@ class InternalLevelAggregator:
         """The counts of every slot that had an op, a pruned seed's too."""
         counts = []
         for moment in self._moments(at):
-            for slot_id, slot in moment.env.slots.items():
-                n_ops = slot.n_ops(slot.events.end(moment.tick))
-                if n_ops:
-                    counts.append(slot.counter.counts(moment.env_id, slot_id, n_ops))
+            counts += self._counts.read(moment)
         return counts
 
     def to_rows(
         self, verdicts: list[SlotVerdict], at: Position | None = None
     ) -> dict[SlotKey, SlotInternalState]:
         """As ``to_snapshot``, where ``verdicts`` are known already."""
-        judged = {(verdict.env_id, verdict.slot_id): place for place, verdict in enumerate(verdicts)}
+        judged: Judged = defaultdict(lambda: (None, None))
+        for place, verdict in enumerate(verdicts):
+            judged[verdict.env_id, verdict.slot_id or ""] = verdict, place
         rows: dict[SlotKey, SlotInternalState] = {}
         for moment in self._moments(at):
-            for slot_id in moment.env.slots:
-                key = (moment.env_id, slot_id)
-                judgement = (verdicts[judged[key]], judged[key]) if key in judged else (None, None)
-                row = self._rows.row(moment, slot_id, *judgement)
-                if row is not None:
-                    rows[key] = row
+            rows.update(self._rows.rows(moment, judged))
         return rows
 
     def changes(self, at: Position | None = None) -> tuple[LevelChange, ...]:
         """The latest level changes, the newest last."""
-        return latest_changes(self._moments(at))
+        moments = self._moments(at)
+        return self._changes.read(moments) if at is None else latest_changes(moments)
 
     def effects(self, at: Position | None = None) -> tuple[Effect, ...]:
         """What the ops did against the NOOP baseline, by name."""
@@ -221,6 +222,7 @@ class InternalLevelAggregator:
             self._ranks[rank] = {}
         envs = self._ranks[rank]
         if env_id not in envs:
+            self._now = None
             envs[env_id] = EnvLog(self._attempts[rank], self._names.number)
         return envs[env_id]
 
@@ -228,11 +230,16 @@ class InternalLevelAggregator:
         return list(self._ranks[rank].values()) if rank in self._ranks else []
 
     def _moments(self, at: Position | None) -> list[Moment]:
-        return [
+        if at is None and self._now is not None:
+            return self._now
+        moments = [
             Moment(rank, env_id, env, env.timeline.tick_at(at))
             for rank, envs in self._ranks.items()
             for env_id, env in envs.items()
         ]
+        if at is None:
+            self._now = moments
+        return moments
 
 
 def _difference(value: float | None, baseline: float | None) -> float:

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from textual.app import SystemCommand
 from textual.binding import BindingType
+from textual.content import Content
 from textual.filter import LineFilter
 from textual.screen import Screen
 
@@ -20,6 +21,7 @@ from esper.karn.sanctum.columns import SlotRow
 from esper.karn.sanctum.commands import COMMANDS, bindings
 from esper.karn.sanctum.feed import utc_now
 from esper.karn.sanctum.glyphs import ColorMode, Glyphs, color_mode, glyphs_for
+from esper.karn.sanctum.memory import give_back
 from esper.karn.sanctum.screens.main import MainScreen
 from esper.karn.sanctum.screens.page import Page
 from esper.karn.sanctum.state import SanctumSnapshot
@@ -78,6 +80,7 @@ class SanctumApp(Commanded):
         self._refresh_s = refresh_s
         self._catching_up = False
         self._shown = False
+        self._table_title = ""
         for look in theme.THEMES:
             self.register_theme(look)
         self.ansi_theme_dark = theme.DARK_TERMINAL
@@ -121,11 +124,16 @@ class SanctumApp(Commanded):
     def _poll_and_refresh(self) -> None:
         now = self.now()
         if not self.viewing.paused:
-            changed = self.viewing.follower.poll(BYTES_PER_TICK, now)
+            was_behind = self.behind
+            # Whoever looks at the past of a run, or at a page about it, is not taken to another one.
+            stay = self.viewing.moment is not None or len(self.screen_stack) > 1
+            changed = self.viewing.poll(BYTES_PER_TICK, now, stay=stay)
             at_the_end = self.viewing.moment is None
             if not self._shown or (at_the_end and (changed or self.viewing.rows_due(now))):
                 self.show_now()
             self._show_header(now)
+            if was_behind and not self.behind:
+                give_back()
         for screen in self.screen_stack[1:]:
             if isinstance(screen, Page):
                 screen.tick(self.snapshot, now)
@@ -157,8 +165,10 @@ class SanctumApp(Commanded):
         table.show(self.snapshot.slots, self.rows, self._why_none())
         options, slots = self.viewing.options, self.snapshot.slots
         title = table_title(options.sort, options.filter, _slots_in(self.rows), len(slots), self.glyphs)
-        if table.border_title != title:
-            table.border_title = title
+        if title != self._table_title:
+            self._table_title = title
+            # A str would be read as markup, and a filter is typed by anybody.
+            table.border_title = Content(title)
         # The cursor stays on its slot, but on top it stays on top.
         kept = _place_of(before[cursor], self.rows) if 0 < cursor < len(before) else None
         if kept is None:

@@ -33,6 +33,8 @@ class EnvLog:
         outcomes: of the ops of all slots.
         timeline: the positions that were reached.
         decisions: what the policy decided.
+        withdrawals: how often something may have been taken back.
+        version: another one after whatever may change rows or counts.
     """
 
     def __init__(self, attempt: int, number_of: Callable[[str], int]) -> None:
@@ -41,6 +43,7 @@ class EnvLog:
         self.timeline = Timeline()
         self.decisions = DecisionLog()
         self.attempt = attempt
+        self.withdrawals = self.version = 0
         self._number_of = number_of
         self._asked_again = False
         """Whether the new attempt has to complete the first epoch after its resume point yet."""
@@ -53,11 +56,13 @@ class EnvLog:
 
     def add(self, slot_id: str, event: SlotEvent) -> None:
         """Take in one event of a slot, in file order."""
+        self.version += 1
         self._replaces(event)
         self._slot(slot_id).add(self._reach(event), event)
 
     def add_rate(self, slot_id: str, rate: WindowRate) -> None:
         """Note the rate that the training itself reported."""
+        self.version += 1
         self._replaces(rate)
         self._slot(slot_id).rates.append(self.timeline.now(), *rate)
 
@@ -68,6 +73,7 @@ class EnvLog:
 
     def epoch_completed(self, episode_idx: int | None, epoch: int | None) -> None:
         """Let the environment's clock go on by one epoch, or to ``epoch``."""
+        self.version += 1
         if self._awaits_resume_point and epoch is not None and episode_idx is not None:
             self.resume_at((episode_idx, epoch - 1))
         self._take_back_undecided()
@@ -75,6 +81,7 @@ class EnvLog:
 
     def episode_ended(self, episode_idx: int | None, epoch: int | None) -> None:
         """The next event belongs to another episode, whether or not it says which."""
+        self.version += 1
         # An episode that a resumed training only had to end was trained whole before.
         if self._awaits_resume_point and epoch is not None and episode_idx is not None:
             self.resume_at((episode_idx, epoch))
@@ -169,11 +176,14 @@ class EnvLog:
         def is_withdrawn(record: _Record) -> bool:
             return record.attempt < self.attempt and belongs(record)
 
+        self.withdrawals += 1
+        self.version += 1
         for slot in self.slots.values():
             slot.withdraw(is_withdrawn)
         self.outcomes.withdraw(is_withdrawn)
 
     def _rewind(self, point: Position) -> None:
+        self.version += 1
         left = self.timeline.rewind(point)
         logs = [log for slot in self.slots.values() for log in (slot.events, slot.rates)]
         later = [

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from esper.karn.sanctum.glyphs import color_mode, glyphs_for
+from esper.karn.sanctum.memory import collect_rarely
 from esper.karn.settings import find_event_files
 from esper.leyline.errors import TelemetryUsageError, unknown_name
 
@@ -44,6 +45,7 @@ def sanctum_app(telemetry_dir: Path, run_dir: str | None) -> SanctumApp:
     """The viewer with the signs and colours of this terminal, not yet running."""
     from esper.karn.sanctum.app import SanctumApp
 
+    collect_rarely()
     return SanctumApp(
         telemetry_dir,
         run_dir,

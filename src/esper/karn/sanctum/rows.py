@@ -1,32 +1,57 @@
-"""What the screen shows of the histories: rows, the latest changes, a slot's ops."""
+"""What the screen shows of the histories: rows and a slot's ops."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from heapq import merge, nlargest
-from itertools import islice
-from typing import NamedTuple
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from esper.karn.diagnosis import SlotVerdict
+from esper.karn.diagnosis import SlotCounts, SlotVerdict
+from esper.karn.sanctum.env_log import EnvLog
 from esper.karn.sanctum.moments import Moment
 from esper.karn.sanctum.names import Names
 from esper.karn.sanctum.outcomes import Outcome
 from esper.karn.sanctum.records import unpacked
 from esper.karn.sanctum.slot_log import CHANGED, SlotEvent, SlotLog
-from esper.karn.sanctum.state import LevelChange, SlotInternalState, SlotOp
+from esper.karn.sanctum.state import SlotInternalState, SlotKey, SlotOp
 
-CHANGES_KEPT = 200
-"""Level changes that the event log can show."""
+Judged = defaultdict[SlotKey, tuple[SlotVerdict | None, int | None]]
+"""Each slot's verdict, and its place among all of them, the worst first; None each without an op."""
 
 
-class _Known(NamedTuple):
-    """A row, and all that it depends on."""
+@dataclass(slots=True)
+class _Known:
+    """A row, None for a slot without a seed, and all that it depends on but its place."""
 
-    cause: tuple[int, int, int, SlotVerdict | None, int | None]
-    tick: int
-    stable: bool
-    outdated: bool
-    row: SlotInternalState
+    cause: tuple[int, int, int] = (-1, -1, -1)
+    verdict: SlotVerdict | None = None
+    tick: int = 0
+    stable: bool = False
+    outdated: bool = False
+    row: SlotInternalState | None = None
+
+
+class CountReader:
+    """Reads counts from the histories; those of an environment that has not changed only once."""
+
+    def __init__(self) -> None:
+        self._known: dict[EnvLog, tuple[int, list[SlotCounts]]] = {}
+
+    def read(self, moment: Moment) -> list[SlotCounts]:
+        """The counts of an environment's slots that had an op."""
+        env = moment.env
+        if moment.tick is not None:
+            return self._read(moment)
+        if env not in self._known or self._known[env][0] != env.version:
+            self._known[env] = (env.version, self._read(moment))
+        return self._known[env][1]
+
+    def _read(self, moment: Moment) -> list[SlotCounts]:
+        return [
+            slot.counter.counts(moment.env_id, slot_id, n_ops)
+            for slot_id, slot in moment.env.slots.items()
+            if (n_ops := slot.n_ops(slot.events.end(moment.tick)))
+        ]
 
 
 class RowReader:
@@ -40,37 +65,53 @@ class RowReader:
     def __init__(self, names: Names, stable_epochs: int) -> None:
         self._names = names
         self._stable_epochs = stable_epochs
-        self._known: dict[SlotLog, _Known] = {}
+        self._known: defaultdict[SlotLog, _Known] = defaultdict(_Known)
+        self._versions: dict[EnvLog, int] = {}
+        """Of the environments whose known rows are of now: how they were then."""
 
-    def row(
-        self, moment: Moment, slot_id: str, verdict: SlotVerdict | None, place: int | None
-    ) -> SlotInternalState | None:
-        """A slot's row, None if it holds no seed.
+    def rows(self, moment: Moment, judged: Judged) -> Iterator[tuple[SlotKey, SlotInternalState]]:
+        """The rows of an environment's slots that hold a seed.
 
         Args:
-            moment: its environment.
-            slot_id: the slot.
-            verdict: the judgement on the slot, None before its first op.
-            place: the verdict's among all.
+            moment: the environment.
+            judged: what is known of the slots that had an op.
         """
+        env, tick = moment.env, moment.tick
+        same = tick is None and self._versions.pop(env, None) == env.version
+        if tick is None:
+            self._versions[env] = env.version
+        for slot_id, slot in env.slots.items():
+            key = (moment.env_id, slot_id)
+            verdict, place = judged[key]
+            known = self._known[slot]
+            if not same or not _same_rate(known.verdict, verdict):
+                known = self._known[slot] = self._look(moment, slot_id, verdict, known)
+            known.verdict, row = verdict, known.row
+            if row is not None:
+                if row.place != place or row.verdict is not verdict:
+                    row = known.row = row.judged(verdict, place)
+                yield key, row
+
+    def _look(self, moment: Moment, slot_id: str, verdict: SlotVerdict | None, known: _Known) -> _Known:
         slot = moment.env.slots[slot_id]
         end = slot.events.end(moment.tick)
-        cause = (slot.withdrawals, end, slot.rates.end(moment.tick), verdict, place)
-        if slot in self._known:
-            known = self._known[slot]
-            if known.cause == cause and self._age(moment, known.tick) == (known.stable, known.outdated):
-                return known.row
+        cause = (slot.withdrawals, end, slot.rates.end(moment.tick))
+        if (
+            known.cause == cause
+            and _same_rate(known.verdict, verdict)
+            and (known.row is None or self._age(moment, known.tick) == (known.stable, known.outdated))
+        ):
+            return known
         found = slot.row(end)
         if found is None:
-            return None
+            return _Known(cause, verdict)
         at, event = found
         tick = slot.events.ticks[at]
         stable, outdated = self._age(moment, tick)
         row = self._read(moment, slot_id, event, verdict)
         row.trend = "stable" if stable else _trend(event)
-        row.outdated, row.fossilized, row.place = outdated, at < end - 1, place
-        self._known[slot] = _Known(cause, tick, stable, outdated, row)
-        return row
+        row.outdated, row.fossilized = outdated, at < end - 1
+        return _Known(cause, verdict, tick, stable, outdated, row)
 
     def _age(self, moment: Moment, tick: int) -> tuple[bool, bool]:
         """Whether a row that was made or moved at a tick is stable, and whether it is outdated."""
@@ -104,48 +145,17 @@ class RowReader:
         )
 
 
+def _same_rate(one: SlotVerdict | None, other: SlotVerdict | None) -> bool:
+    """Whether two verdicts make the same row: with each slot that is looked at, all others' bounds move."""
+    if one is None or other is None:
+        return one is other
+    return one is other or (one.n_pairs, one.reversal_rate) == (other.n_pairs, other.reversal_rate)
+
+
 def _trend(event: SlotEvent) -> str:
     if event.kind != CHANGED or event.to_level == event.from_level:
         return "stable"
     return "grow" if event.to_level > event.from_level else "shrink"
-
-
-def latest_changes(moments: Sequence[Moment]) -> tuple[LevelChange, ...]:
-    """The latest level changes of all environments, the newest last."""
-    slots = [(moment, slot_id) for moment in moments for slot_id in moment.env.slots]
-    last = [change for slot in slots for change in islice(_changes_backwards(*slot), 1)]
-    # Only slots with one of the newest last changes can have one of the newest at all.
-    late = nlargest(CHANGES_KEPT, last, key=_arrival)
-    backwards = [_changes_backwards(moment, slot_id) for _, moment, slot_id in late]
-    newest = islice(merge(*backwards, key=_arrival, reverse=True), CHANGES_KEPT)
-    return tuple(
-        LevelChange(
-            env_id=moment.env_id,
-            slot_id=slot_id,
-            episode_idx=unpacked(event.episode),
-            epoch=unpacked(event.epoch),
-            from_level=event.from_level,
-            to_level=event.to_level,
-            max_level=event.max_level,
-            timestamp=event.timestamp.rstrip(b"\0").decode() or None,
-        )
-        for event, moment, slot_id in reversed(list(newest))
-    )
-
-
-_Change = tuple[SlotEvent, Moment, str]
-
-
-def _arrival(change: _Change) -> int:
-    return change[0].arrival
-
-
-def _changes_backwards(moment: Moment, slot_id: str) -> Iterator[_Change]:
-    events = moment.env.slots[slot_id].events
-    for index in range(events.end(moment.tick) - 1, -1, -1):
-        event = events[index]
-        if event.kind == CHANGED:
-            yield event, moment, slot_id
 
 
 def slot_history(moment: Moment, slot_id: str, names: Names, limit: int) -> tuple[SlotOp, ...]:

@@ -7,13 +7,22 @@ the one before: half the bytes for the same picture. ``tests/karn/test_sanctum_p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import NamedTuple
 
 from rich.color import ColorSystem
 from rich.console import Console
+from rich.segment import Segment
 from rich.style import Style
-from textual._compositor import ChopsUpdate, Compositor
+from textual._compositor import Compositor, CompositorUpdate
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from esper.karn.sanctum.widgets.internal_level import InternalLevelWidget
+from esper.karn.sanctum.widgets.lines import Lines, cells
 
 # Textual has no public place for this; its version is bounded in pyproject.toml.
 
@@ -37,43 +46,132 @@ class _Codes(NamedTuple):
 
 
 _PLAIN = _Codes("", "", "")
+_Stretch = tuple[int, int]
+"""From a cell of a line to another, exclusive."""
+_Piece = tuple[int, int, int, Sequence[Segment]]
+"""Line, first cell, last cell exclusive, and what stands there."""
 
 
 class FrugalCompositor(Compositor):
-    """A compositor whose partial updates are frugal."""
+    """A compositor whose partial updates are frugal, on the terminal and with CPU.
 
-    def render_partial_update(self) -> ChopsUpdate | None:
+    Textual asks every widget between the first and the last change for all of its lines, the screen
+    behind them too. Here only the widgets that show in a changed stretch are asked, for its lines.
+    """
+
+    def render_partial_update(self) -> _FrugalUpdate | None:  # type: ignore[override]  # it is drawn alike
         """What changed since the last time, None for nothing."""
-        update = super().render_partial_update()
-        return None if update is None else _FrugalUpdate(update.chops, update.spans, update.chop_ends)
+        regions = self._dirty_regions.copy()
+        self._dirty_regions.clear()
+        wanted: dict[int, list[_Stretch]] = {}
+        for y, start, stop in self._regions_to_spans(regions):
+            wanted.setdefault(y, []).append((start, stop))
+        pieces: list[_Piece] = []
+        # What stands in front comes first, and hides what is behind.
+        for widget, (region, clip) in self.visible_widgets.items():
+            if not wanted:
+                break
+            shown = region.intersection(clip)
+            lines = [
+                y
+                for y in shown.line_range
+                if y in wanted and any(start < shown.right and stop > shown.x for start, stop in wanted[y])
+            ]
+            if not lines:
+                continue
+            draw = _Drawer(widget, region, shown, lines).draw
+            for y in lines:
+                left: list[_Stretch] = []
+                for start, stop in wanted[y]:
+                    first, last = max(start, shown.x), min(stop, shown.right)
+                    if first >= last:
+                        left.append((start, stop))
+                        continue
+                    pieces.append((y, first, last, draw(y, first, last)))
+                    left += [one for one in ((start, first), (last, stop)) if one[0] < one[1]]
+                if left:
+                    wanted[y] = left
+                else:
+                    del wanted[y]
+        return _FrugalUpdate(pieces) if pieces else None
 
 
-class _FrugalUpdate(ChopsUpdate):
+class _FrugalUpdate(CompositorUpdate):
+    def __init__(self, pieces: list[_Piece]) -> None:
+        self._pieces = sorted(pieces, key=itemgetter(0, 1))
+
     def render_segments(self, console: Console) -> str:
         """The update as the terminal gets it."""
         out: list[str] = []
         system = console._color_system
         state = _PLAIN
-        for y, first, last in self.spans:
-            at = None
-            for end, (x, strip) in zip(self.chop_ends[y], self.chops[y].items(), strict=False):
-                if strip is None or x >= last or end <= first:
+        at = None
+        for y, start, stop, segments in self._pieces:
+            if (y, start) != at:
+                out.append(f"\x1b[{y + 1};{start + 1}H")
+            at = (y, stop)
+            for text, style, control in segments:
+                if control:
                     continue
-                start, stop = max(x, first), min(end, last)
-                if start != at:
-                    out.append(f"\x1b[{y + 1};{start + 1}H")
-                at = stop
-                for text, style, control in strip.crop(start - x, stop - x):
-                    if control:
-                        continue
-                    wanted = _PLAIN if style is None else _codes(style, system)
-                    if wanted != state:
-                        out.append(_change(state, wanted))
-                        state = wanted
-                    out.append(text)
+                wanted = _PLAIN if style is None else _codes(style, system)
+                if wanted is not state and wanted != state:
+                    out.append(_change(state, wanted))
+                    state = wanted
+                out.append(text)
         if state != _PLAIN:
             out.append("\x1b[0m")
         return "".join(out)
+
+
+class _Drawer:
+    """Draws cells of a widget.
+
+    Args:
+        widget: the widget.
+        region: where it is.
+        shown: the part of it that can be seen.
+        lines: the lines that will be asked for, in order.
+    """
+
+    def __init__(self, widget: Widget, region: Region, shown: Region, lines: Sequence[int]) -> None:
+        self._widget, self._region, self._shown, self._lines = widget, region, shown, lines
+        self._strips: Sequence[Strip] | None = None
+        self._own = isinstance(widget, Lines | InternalLevelWidget)
+        if self._own:
+            self._content = region.shrink(widget.styles.gutter)
+            self._filters, self._background = widget.get_line_filters(), widget.background_colors[1]
+
+    def draw(self, y: int, start: int, stop: int) -> Sequence[Segment]:
+        """The cells of a line from ``start`` to ``stop``, exclusive."""
+        if self._own and self._content.contains_region(Region(start, y, stop - start, 1)):
+            # What lies within the frame needs no frame around it, which is what costs the most.
+            content = self._content
+            line = self._widget.render_line(y - content.y)
+            segments = _cut(line, start - content.x, stop - content.x)
+            for line_filter in self._filters:
+                segments = line_filter.apply(segments, self._background)
+            return segments
+        shown, first = self._shown, self._lines[0]
+        if self._strips is None:
+            crop = Region(shown.x, first, shown.width, self._lines[-1] - first + 1)
+            self._strips = self._widget.render_lines(crop.translate(-self._region.offset))
+        return _cut(self._strips[y - first], start - shown.x, stop - shown.x)
+
+
+def _cut(strip: Strip, start: int, stop: int) -> list[Segment]:
+    """What stands between two cells; ``Strip.crop`` makes another strip, and that takes long."""
+    segments = list(strip)
+    if start == 0 and stop == strip.cell_length:
+        return segments
+    found: list[Segment] = []
+    at = 0
+    for segment in segments:
+        end = at + cells(segment.text)
+        if end > start and at < stop:
+            part = segment if at >= start else segment.split_cells(start - at)[1]
+            found.append(part if end <= stop else part.split_cells(stop - max(at, start))[0])
+        at = end
+    return found
 
 
 @lru_cache(4096)

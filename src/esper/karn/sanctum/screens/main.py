@@ -82,7 +82,7 @@ class MainScreen(Screen[None]):
         """From the top to the bottom."""
         yield Lines(id="run")
         yield Lines(id="time")
-        yield Lines(id="verdict")
+        yield Lines(id="verdict", keeps_room=True)
         with Container(id="body"):
             yield InternalLevelWidget(id="internal-levels", glyphs=self._glyphs)
             with Vertical(id="side"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rich.cells import cell_len
+from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 from textual.geometry import Region, Size
@@ -15,15 +16,24 @@ _JUMP_CELLS = 12
 """Fewer unchanged cells between two changed ones are painted too: to jump over them would cost as much."""
 
 
+_Pieces = tuple[tuple[str, str | Style], ...]
+"""The texts of one line with their styles."""
+
+
 def changed_spans(old: Strip, new: Strip) -> list[tuple[int, int]]:
     """Where two strips differ, stretch by stretch: first cell, and last cell exclusive."""
-    before, after = list(old), list(new)
-    if [cell_len(one.text) for one in before] != [cell_len(one.text) for one in after]:
+    before, after = old._segments, new._segments
+    if len(before) != len(after):
         return [(0, max(old.cell_length, new.cell_length))]
     spans: list[tuple[int, int]] = []
     x = 0
     for one, other in zip(before, after, strict=True):
-        end = x + cell_len(other.text)
+        if one is other:
+            x += cells(one.text)
+            continue
+        end = x + cells(other.text)
+        if x + cells(one.text) != end:
+            return [(0, max(old.cell_length, new.cell_length))]
         if one != other:
             joined = spans and x - spans[-1][1] < _JUMP_CELLS
             spans[-1:] = [(spans[-1][0], end)] if joined else [*spans[-1:], (x, end)]
@@ -31,24 +41,76 @@ def changed_spans(old: Strip, new: Strip) -> list[tuple[int, int]]:
     return spans
 
 
+def cells(text: str) -> int:
+    """Terminal cells of a text."""
+    # Most are ASCII, and short: one call less for each of thousands a second.
+    return len(text) if text.isascii() else cell_len(text)
+
+
+def padded(segments: list[Segment], n_cells: int, width: int, base: Style) -> Strip:
+    """A line that is as wide as it has to be, so that whatever a longer one leaves behind is painted over.
+
+    Args:
+        segments: of the line.
+        n_cells: cells that they take.
+        width: cells that the line may take.
+        base: the style of the rest.
+    """
+    if n_cells < width:
+        segments.append(Segment(" " * (width - n_cells), base))
+    strip = Strip(segments, max(n_cells, width))
+    return strip if n_cells <= width else strip.adjust_cell_length(width, base)
+
+
+def _in_pieces(text: Text) -> list[_Pieces] | None:
+    """A text line by line; None where styles lie one over another."""
+    lines: list[_Pieces] = []
+    line: list[tuple[str, str | Style]] = []
+    plain, at = text.plain, 0
+    ends: list[tuple[int, int, str | Style]] = [(span.start, span.end, span.style) for span in text.spans]
+    for start, end, style in [*ends, (len(plain), len(plain), "")]:
+        if start < at:
+            return None
+        for part, look in ((plain[at:start], ""), (plain[start:end], style)):
+            first, *others = part.split("\n")
+            if first:
+                line.append((first, look))
+            for other in others:
+                lines.append(tuple(line))
+                line = [(other, look)] if other else []
+        at = end
+    return [*lines, tuple(line)]
+
+
 class Lines(Static):
     """A text, shown line by line.
 
     Its ``show`` paints only what is different. Nothing in the text is markup. Long lines are wrapped, or
     end with an ellipsis where the text says no_wrap.
+
+    Args:
+        keeps_room: whether a text with fewer lines leaves the others blank, so that what stands below does
+            not jump up and down with each word.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, keeps_room: bool = False, **kwargs: Any) -> None:
         super().__init__(markup=False, **kwargs)
         self._text = Text()
         self._width = 0
         self._strips: list[Strip] = []
+        self._drawn: dict[_Pieces, Strip] = {}
+        """The lines that are shown, by what they say."""
+        self._keeps_room = keeps_room
+        self._room = (0, 0)
+        """Lines that were needed at most, and at which width."""
+        self._is_fresh = False
+        """Whether they are in the theme's colours."""
         self._base = Style.null()
 
     def notify_style_update(self) -> None:
         """Draw in the new theme's colours."""
         super().notify_style_update()
-        self._width = 0
+        self._width, self._is_fresh = 0, False
 
     def render(self) -> Text:
         """The whole text."""
@@ -58,17 +120,23 @@ class Lines(Static):
         """Show this text instead."""
         if text == self._text and text.spans == self._text.spans:
             return
-        old, height = self._strips, len(self._strips)
+        old = self._strips
         self._text, self._width = text, 0
         if not self.is_mounted:
             return
         self._draw(self.content_size.width)
-        if len(self._strips) != height:
-            self.refresh(layout=True)
+        if len(self._strips) != len(old):
+            # Without a height of its own it needs more or less room now.
+            self.refresh(layout=self.styles.is_auto_height)
             return
-        for y, (before, after) in enumerate(zip(old, self._strips, strict=True)):
-            for start, end in changed_spans(before, after):
-                self.refresh(Region(start, y, end - start, 1))
+        changed = [
+            Region(start, y, end - start, 1)
+            for y, (before, after) in enumerate(zip(old, self._strips, strict=True))
+            if before is not after
+            for start, end in changed_spans(before, after)
+        ]
+        if changed:
+            self.refresh(*changed)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """Lines of the text at this width."""
@@ -85,20 +153,51 @@ class Lines(Static):
         if width == self._width:
             return
         self._width = width
-        # Asking for it means a walk up to the screen: once for all lines.
-        self._base = self.rich_style
-        console, text = self.app.console, self._text
-        self._strips = []
+        self._strips = self._lines(width)
+        if self._keeps_room:
+            most, at_width = self._room
+            blank = max(0, most - len(self._strips)) if at_width == width else 0
+            self._strips += [Strip.blank(width, self._base)] * blank
+            self._room = (len(self._strips), width)
+
+    def _lines(self, width: int) -> list[Strip]:
+        if not self._is_fresh:
+            # Asking for it means a walk up to the screen: once for all lines.
+            self._base, self._drawn, self._is_fresh = self.rich_style, {}, True
+        text = self._text
         if width <= 0:
-            return
+            return []
+        lines = None if text.style else _in_pieces(text)
+        if lines is None or any(sum(cells(part) for part, _ in line) > width for line in lines):
+            return self._fit(text, width)
+        # Few lines change at a time, and those of a log only move up.
+        known = self._drawn
+        self._drawn = {
+            line: known[line]
+            if line in known and known[line].cell_length == width
+            else self._strip(line, width)
+            for line in lines
+        }
+        return [self._drawn[line] for line in lines]
+
+    def _strip(self, line: _Pieces, width: int) -> Strip:
+        segments = []
+        for part, style in line:
+            parsed = Style.parse(style) if isinstance(style, str) else style
+            segments.append(Segment(part, self._base + parsed))
+        return padded(segments, sum(cells(part) for part, _ in line), width, self._base)
+
+    def _fit(self, text: Text, width: int) -> list[Strip]:
+        """The lines of a text that has to be wrapped or cut."""
         if text.no_wrap:
             lines = text.split("\n", allow_blank=True)
             for line in lines:
                 line.truncate(width, overflow="ellipsis")
         else:
-            lines = text.wrap(console, width)
+            lines = text.wrap(self.app.console, width)
+        strips = []
         for line in lines:
-            # Padded, so that whatever a longer line leaves behind is painted over.
             line.pad_right(max(0, width - line.cell_len))
             line.end = ""
-            self._strips.append(Strip(line.render(console), width).apply_style(self._base))
+            strips.append(Strip(line.render(self.app.console), width).apply_style(self._base))
+        return strips
