@@ -7,6 +7,7 @@ colours only; red starts inside the upper caution zone (``LEGEND`` says so where
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from statistics import NormalDist
 
 MIN_PAIRS = 10
@@ -104,6 +105,7 @@ def op_rate_band(internal_op_rate: float | None) -> str:
     return "busy" if internal_op_rate <= RATE_BUSY_TO else "too_frequent"
 
 
+@lru_cache(1024)
 def z_score(comparisons: int = 1) -> float:
     """Two-sided normal quantile at 95 %, Bonferroni-corrected for ``comparisons`` looks.
 
