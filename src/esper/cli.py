@@ -167,14 +167,14 @@ def mcp(
     from esper.karn.mcp.server import build_server, own_files, run_stdio
     from esper.karn.settings import telemetry_dir as folder
 
+    if not http and (where is not None or token_file is not None or allow_host):
+        raise TelemetryUsageError("HOST:PORT, --token-file and --allow-host need --http")
     build = partial(build_server, query_timeout_s=query_timeout, own=own_files(views, queries))
     if http:
         from esper.karn.mcp.http.command import run_http
 
         run_http(folder(telemetry_dir), build, where, token_file, allow_host or [])
         return
-    if where is not None or token_file is not None or allow_host:
-        raise TelemetryUsageError("HOST:PORT, --token-file and --allow-host need --http")
     run_stdio(folder(telemetry_dir), build)
 
 

@@ -20,6 +20,11 @@ def clean(text: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
+def counted(n: int, what: str) -> str:
+    """``1 slot``, ``2 slots``."""
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
 def quoted(name: str) -> str:
     """A name from telemetry within a sentence: as it is where it is one word, else between quotes."""
     shown = clean(name)

@@ -8,7 +8,7 @@ from typing import Any
 from esper.karn.diagnosis.clues import Effect, Why
 from esper.karn.diagnosis.reports import EnvReport, RankReport, RunVerdict, SlotReport, Usage
 from esper.karn.diagnosis.slots import SlotCounts, SlotVerdict, has_two_levels, thrash_together, vs_random
-from esper.karn.textout import quoted
+from esper.karn.textout import counted, quoted
 from esper.leyline.thresholds import (
     MIN_PAIRS,
     band,
@@ -118,15 +118,15 @@ def _answer(
         return "It can't be told: the run has no internal op."
     if label == "insufficient_data":
         return (
-            f"It can't be told: none of {_counted(len(slots), 'slot')} has {MIN_PAIRS} pairs of consecutive "
+            f"It can't be told: none of {counted(len(slots), 'slot')} has {MIN_PAIRS} pairs of consecutive "
             f"ops whose second could have gone either way. {unjudged}"
         )
     if label == "not_thrashing":
         sweeping = sum(slot.sweeping for slot in slots)
         sweep = "sweeps" if sweeping == 1 else "sweep"
-        more = f" {_counted(sweeping, 'slot')} {sweep} up and down without settling." if sweeping else ""
+        more = f" {counted(sweeping, 'slot')} {sweep} up and down without settling." if sweeping else ""
         return (
-            f"No: none of {_counted(len(judged), 'judged slot')} reverses itself more often than a coin flip "
+            f"No: none of {counted(len(judged), 'judged slot')} reverses itself more often than a coin flip "
             f"would, beyond chance.{more} {pooled}"
         )
     worst = thrashing[0]
@@ -137,7 +137,7 @@ def _answer(
         until = "until now" if status == "running" else "to the end"
         state = until if going == len(thrashing) else f"{going} of them {until}"
     return (
-        f"Yes: {len(thrashing)} of {_counted(len(judged), 'judged slot')} "
+        f"Yes: {len(thrashing)} of {counted(len(judged), 'judged slot')} "
         f"{'thrash' if len(thrashing) > 1 else 'thrashes'}, {state}. "
         f"Worst is env {worst.env_id} slot {quoted(str(worst.slot_id))}{_since(worst)}: "
         f"{100 * (worst.free_reversal_rate or 0):.0f} % of {worst.n_free_pairs} ops that could have gone "
@@ -154,9 +154,9 @@ def _together(
 ) -> str:
     low, high = interval or (0.0, 1.0)
     looked = (
-        f"none of {_counted(len(judged), 'judged slot')} is proven to by itself, with {len(slots)} looked at"
+        f"none of {counted(len(judged), 'judged slot')} is proven to by itself, with {len(slots)} looked at"
         if judged
-        else f"none of {_counted(len(slots), 'slot')} has enough pairs to be judged by itself"
+        else f"none of {counted(len(slots), 'slot')} has enough pairs to be judged by itself"
     )
     worst = slots[0]
     return (
@@ -164,10 +164,6 @@ def _together(
         f"either way reversed the one before (95 % interval {100 * low:.0f} to {100 * high:.0f} %; a coin "
         f"flip: 50 %). But {looked}. Worst is env {worst.env_id} slot {quoted(str(worst.slot_id))}."
     )
-
-
-def _counted(n: int, what: str) -> str:
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _since(slot: SlotReport) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,18 @@ def find_telemetry_dir(given: Path) -> TelemetryFolder:
         if path.is_dir():
             return TelemetryFolder(path, tuple(tried))
     return TelemetryFolder(here, tuple(tried))
+
+
+def announced_telemetry_dir(given: Path) -> Path:
+    """The folder to serve; if it is not there yet, a line on standard error says where it was looked for.
+
+    Args:
+        given: see ``find_telemetry_dir``.
+    """
+    found = find_telemetry_dir(given)
+    if not found.path.is_dir():
+        print(f"karn: {found.missing_text}", file=sys.stderr, flush=True)
+    return found.path
 
 
 def _checkout() -> Path | None:

@@ -23,7 +23,7 @@ from mcp_types import INVALID_PARAMS, CallToolResult, GetPromptResult, InputRequ
 
 from esper import __version__
 from esper.karn.mcp.completions import complete
-from esper.karn.mcp.folder import find_telemetry_dir
+from esper.karn.mcp.folder import announced_telemetry_dir
 from esper.karn.mcp.lowlevel import Subscriptions, add_handlers
 from esper.karn.mcp.prompts import add_prompts
 from esper.karn.mcp.resources import add_resources, resource_uris, run_resources
@@ -221,12 +221,10 @@ def run_stdio(telemetry_dir: Path, build: Callable[[Path], KarnServer]) -> None:
             from the checkout that this package runs from.
         build: makes the server of the folder that was found.
     """
-    found = find_telemetry_dir(telemetry_dir)
-    if not found.path.is_dir():
-        print(f"karn: {found.missing_text}", file=sys.stderr, flush=True)
+    found = announced_telemetry_dir(telemetry_dir)
     # A thread that reads standard input can't be interrupted: nothing is lost by ending at once.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    build(found.path).run("stdio")
+    build(found).run("stdio")
     # The client has gone, and so have the query processes. A thread that reads must not keep this one.
     sys.stderr.flush()
     os._exit(0)

@@ -192,11 +192,23 @@ class SanctumSnapshot:
         return band(self.reversal_rate, self.n_pairs)
 
     @property
+    def n_free_pairs(self) -> int:
+        """Pairs of all slots whose second op could have gone either way."""
+        return sum(verdict.n_free_pairs for verdict in self.verdicts)
+
+    @property
+    def n_free_reversals(self) -> int:
+        """Reversals among them."""
+        return sum(
+            round(verdict.free_reversal_rate * verdict.n_free_pairs)
+            for verdict in self.verdicts
+            if verdict.free_reversal_rate is not None
+        )
+
+    @property
     def thrashing_together(self) -> bool:
         """Whether all slots together thrash beyond chance, though none of them may be named."""
-        free = [(v.free_reversal_rate, v.n_free_pairs) for v in self.verdicts]
-        reversals = sum(round(rate * n) for rate, n in free if rate is not None)
-        return thrash_together(reversals, sum(n for _, n in free))
+        return thrash_together(self.n_free_reversals, self.n_free_pairs)
 
     @property
     def thrashing(self) -> tuple[SlotVerdict, ...]:

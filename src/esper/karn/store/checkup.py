@@ -14,7 +14,7 @@ from esper.karn.jsonl.source import is_archived
 from esper.karn.settings import archive_of
 from esper.karn.store.database import Store
 from esper.karn.store.runs import SILENT_AFTER_S, RankInfo, RunInfo, rank_info
-from esper.karn.textout import clean
+from esper.karn.textout import clean, counted
 
 _GAPS = """
     SELECT run_dir, kind, sum(event_count)::BIGINT AS events, count(*) AS n, any_value(reason) AS reason
@@ -112,11 +112,11 @@ def checkup_text(checked: list[RunCheckup], sealing_error: str | None) -> str:
     for entry in checked:
         run = entry.run
         lines.append(
-            f"{clean(run.run_dir)}: {run.status}, {_count(run.events, 'event')}, {run.bytes} bytes in "
-            f"{_count(run.ranks, 'file')}, {_count(run.bad_lines, 'bad line')}, "
+            f"{clean(run.run_dir)}: {run.status}, {counted(run.events, 'event')}, {run.bytes} bytes in "
+            f"{counted(run.ranks, 'file')}, {counted(run.bad_lines, 'bad line')}, "
             f"{run.unread_bytes} bytes unread, {_percent(entry.sealed_bytes, run.bytes)} sealed in "
-            f"{_count(entry.segments, 'segment')}"
-            + (f", {_count(entry.archived_files, 'file')} archived" if entry.archived_files else "")
+            f"{counted(entry.segments, 'segment')}"
+            + (f", {counted(entry.archived_files, 'file')} archived" if entry.archived_files else "")
         )
         lines += [f"  events can't be read: {clean(damage)}" for damage in entry.damaged]
         lines += [f"  {clean(conflict)}" for conflict in entry.conflicts]
@@ -127,11 +127,11 @@ def checkup_text(checked: list[RunCheckup], sealing_error: str | None) -> str:
         for gap in entry.gaps:
             what = "missing" if gap["kind"] == "gap" else "repeated"
             reason = f", {gap['reason']}" if gap["reason"] else ""
-            events, places = _count(gap["events"], "event"), _count(gap["n"], "place")
+            events, places = counted(gap["events"], "event"), counted(gap["n"], "place")
             lines.append(f"  {events} {what} in {places}{reason}: see event_gaps")
         lines += [
-            f"  {_count(error['n'], 'problem')} of kind {error['kind']}, such as: {clean(error['example'])}: "
-            "see ingest_errors"
+            f"  {counted(error['n'], 'problem')} of kind {error['kind']}, such as: "
+            f"{clean(error['example'])}: see ingest_errors"
             for error in entry.errors
         ]
         for rank in entry.quiet_ranks:
@@ -142,15 +142,11 @@ def checkup_text(checked: list[RunCheckup], sealing_error: str | None) -> str:
             lines.append(f"  {run.world_size - run.ranks} of {run.world_size} ranks have written no file")
         if entry.unused_segments:
             lines.append(
-                f"  {_count(entry.unused_segments, 'segment')} can't be used; `karn compact` writes anew"
+                f"  {counted(entry.unused_segments, 'segment')} can't be used; `karn compact` writes anew"
             )
     if sealing_error:
         lines.append(f"sealing fails: {sealing_error}")
     return "\n".join(lines) or "no run yet: no <run>/events.jsonl in the telemetry folder"
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def _percent(part: int, whole: int) -> str:

@@ -11,6 +11,7 @@ from esper.karn.plotting.curves import Episode, Reversal, RunLevels, SeedCurve, 
 from esper.karn.store import levels_sql as sql
 from esper.karn.store.database import Snapshot, Store
 from esper.karn.store.evidence import thrash_verdict
+from esper.karn.textout import counted
 
 MAX_SLOTS = 12
 """Panels of a picture that can still be read."""
@@ -42,11 +43,11 @@ def run_levels(
         notes.insert(0, "nothing to plot: the run has no SEED_INTERNAL_LEVEL_CHANGED")
     if len(verdict.slots) > len(shown):
         rest = len(verdict.slots) - len(shown)
-        notes.insert(0, f"{_counted(rest)} beyond these: name one with env_id and slot_id")
+        notes.insert(0, f"{counted(rest, 'slot')} beyond these: name one with env_id and slot_id")
     if len(slots) < len(shown):
-        notes.insert(0, f"{_counted(len(shown) - len(slots))} left out: no epoch in the level changes")
+        notes.insert(0, f"{counted(len(shown) - len(slots), 'slot')} left out: no epoch in the level changes")
     if cut:
-        notes.insert(0, f"{_counted(cut)} shown from the last {sql.MAX_CHANGES:,} changes on")
+        notes.insert(0, f"{counted(cut, 'slot')} shown from the last {sql.MAX_CHANGES:,} changes on")
     return RunLevels(
         run_dir=verdict.run_dir,
         status=verdict.status,
@@ -55,10 +56,6 @@ def run_levels(
         n_slots=len(verdict.slots),
         notes=notes,
     )
-
-
-def _counted(n: int) -> str:
-    return "1 slot" if n == 1 else f"{n} slots"
 
 
 def _slots(now: Snapshot, run_dir: str, shown: Sequence[SlotReport]) -> tuple[list[SlotLevels], int]:

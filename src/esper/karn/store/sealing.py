@@ -17,6 +17,7 @@ from secrets import token_hex
 import duckdb
 import msgspec
 
+from esper.karn.jsonl.packing import sync
 from esper.karn.jsonl.source import open_events
 from esper.karn.store import relations, segments
 from esper.karn.store.eventfile import EventFile
@@ -134,7 +135,7 @@ class Sealer:
                 temporary.mkdir(_folder_mode(file.path))
                 self._write(temporary, meta, selects)
                 _put_in_place(temporary, home, file, meta)
-                _sync(home)
+                sync(home)
             except (OSError, duckdb.Error) as error:
                 failure = error
                 shutil.rmtree(temporary, ignore_errors=True)
@@ -148,11 +149,11 @@ class Sealer:
             path = folder / f"{table}.parquet"
             self._connection.execute(f"COPY ({select}) TO {relations.literal(str(path))} {_OPTIONS}")
             files[table] = path.stat().st_size
-            _sync(path)
+            sync(path)
         about = folder / segments.META
         about.write_bytes(msgspec.json.encode(msgspec.structs.replace(meta, files=files)))
-        _sync(about)
-        _sync(folder)
+        sync(about)
+        sync(folder)
 
 
 def _folder_mode(path: Path) -> int:
@@ -215,11 +216,3 @@ def _put_in_place(temporary: Path, home: Path, file: EventFile, meta: SegmentMet
         target.rename(spoiled)
         temporary.rename(target)
         shutil.rmtree(spoiled, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

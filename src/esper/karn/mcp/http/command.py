@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from mcp.server.mcpserver import MCPServer
 
-from esper.karn.mcp.folder import find_telemetry_dir
+from esper.karn.mcp.folder import announced_telemetry_dir
 from esper.karn.mcp.http.bind import parse_bind
 from esper.karn.mcp.http.serve import serve_http
 from esper.karn.mcp.http.token import take_token
@@ -35,7 +34,4 @@ def run_http(
         TelemetryUsageError: if the options can't be right.
     """
     bind, token = parse_bind(where), take_token(token_file)
-    found = find_telemetry_dir(telemetry_dir)
-    if not found.path.is_dir():
-        print(f"karn: {found.missing_text}", file=sys.stderr, flush=True)
-    serve_http(build(found.path), bind, token, allowed_hosts=allowed_hosts)
+    serve_http(build(announced_telemetry_dir(telemetry_dir)), bind, token, allowed_hosts=allowed_hosts)

@@ -130,15 +130,10 @@ def _rate(snapshot: SanctumSnapshot, glyphs: Glyphs) -> Text:
 
 
 def _free(snapshot: SanctumSnapshot, glyphs: Glyphs) -> Text:
-    pairs = sum(verdict.n_free_pairs for verdict in snapshot.verdicts)
-    reversals = sum(
-        round(verdict.free_reversal_rate * verdict.n_free_pairs)
-        for verdict in snapshot.verdicts
-        if verdict.free_reversal_rate is not None
-    )
+    pairs = snapshot.n_free_pairs
     if pairs == 0:
         return Text(glyphs.nothing, "dim")
-    return Text(f"{reversals / pairs:.2f} over {pairs:,} pairs")
+    return Text(f"{snapshot.n_free_reversals / pairs:.2f} over {pairs:,} pairs")
 
 
 def _labelled(label: str) -> Callable[[SanctumSnapshot, Glyphs], Text]:
