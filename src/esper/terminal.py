@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 from typer.exceptions import TyperException
 
+from esper.ctrl_c import ended_by_ctrl_c
 from esper.karn.textout import clean
 from esper.leyline.errors import KarnError, TelemetryUsageError
 
@@ -63,7 +64,7 @@ def open_store(telemetry_dir: Path | None) -> Iterator[Store]:
     from esper.karn.store.database import Store
 
     where = existing_folder(telemetry_dir)
-    with Store(where) as store:
+    with ended_by_ctrl_c(), Store(where) as store:
         with progress("reading telemetry") as advance:
             store.refresh(advance)
         for damage in store.damaged():
