@@ -17,7 +17,9 @@ from typing import NamedTuple
 import pytest
 
 from esper.karn.collector import TelemetryCollector
-from esper.karn.jsonl.guarded import BufferedWriter, GuardedWriter
+from esper.karn.jsonl.buffered import BufferedWriter
+from esper.karn.jsonl.envelope import Envelope
+from esper.karn.jsonl.guarded import GuardedWriter
 from esper.karn.jsonl.writer import LineWriter
 from esper.leyline import EpochCompletedPayload, RunLockedError, TelemetryEventType
 from support import run_python
@@ -299,14 +301,15 @@ def test_a_log_handler_that_fails_does_not_reach_the_training(small_disk):
 
 def test_a_full_buffer_makes_its_callers_wait_and_drops_nothing(tmp_path):
     writer = LineWriter(tmp_path / "events.jsonl")
-    buffer = BufferedWriter(GuardedWriter(writer, lambda gap, write: None), capacity=3)
-    for seq in range(1000):
-        buffer.wait_for_room()
-        assert len(buffer._lines) < 3
-        buffer.put(seq, b"%d\n" % seq)
+    envelope = Envelope(0, "default", 0, {})
+    buffer = BufferedWriter(GuardedWriter(writer, envelope), envelope, pytest.fail, capacity=3)
+    form = envelope.form(EPOCH, epoch=0)
+    for epoch in range(1000):
+        buffer.put(form, epoch, b"{}")
+        assert buffer.waiting <= 3
     buffer.close()
-    writer.close()
-    assert (tmp_path / "events.jsonl").read_bytes().split() == [b"%d" % seq for seq in range(1000)]
+    lines = (tmp_path / "events.jsonl").read_bytes().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == list(range(1000))
 
 
 @pytest.mark.parametrize("has_flock", [False, True])

@@ -78,7 +78,7 @@ from esper.karn.collector import TelemetryCollector
 from esper.leyline import EpochCompletedPayload, TelemetryEventType
 collector = TelemetryCollector(sys.argv[1], "run")
 emit = lambda: collector.emit(TelemetryEventType.EPOCH_COMPLETED, EpochCompletedPayload(loss=1.0))
-collector._lock.acquire()
+collector._writer._lock.acquire()
 held = threading.Thread(target=emit)  # waits for the lock, which this thread holds while it forks
 held.start()
 pid = os.fork()
@@ -87,7 +87,7 @@ if pid == 0:
     child.start()
     child.join()
     os._exit(0)
-collector._lock.release()
+collector._writer._lock.release()
 assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 held.join()
 collector.close()
@@ -131,14 +131,44 @@ from esper.leyline import EpochCompletedPayload, TelemetryEventType
 collector = TelemetryCollector(sys.argv[1], "run")
 emit = lambda: collector.emit(TelemetryEventType.EPOCH_COMPLETED, EpochCompletedPayload(loss=1.0))
 signal.signal(signal.SIGUSR1, lambda *_: emit())
-with collector._lock:  # the moment at which an emit holds it
+with collector._writer._lock:  # the moment at which an emit holds it
     signal.raise_signal(signal.SIGUSR1)
 signal.signal(signal.SIGUSR1, lambda *_: collector.close())
-with collector._lock:
+with collector._writer._lock:
     signal.raise_signal(signal.SIGUSR1)
 """
     run_python(code, telemetry)
     assert len(read_events(telemetry / "run" / "events.jsonl")) == 1
+
+
+@pytest.mark.parametrize("buffered", [False, True])
+def test_each_event_has_a_number_of_its_own_wherever_a_signal_handler_emits(telemetry, buffered):
+    code = """
+import signal, sys
+from esper.karn.collector import TelemetryCollector
+from esper.leyline import EpochCompletedPayload, TelemetryEventType
+collector = TelemetryCollector(sys.argv[1], "run", buffered=sys.argv[2] == "True")
+count, within = 0, False
+def emit(*_):
+    global count, within
+    if within:  # a handler is interrupted by the next one, without end where signals come too fast
+        return
+    within = True
+    count += 1
+    collector.emit(TelemetryEventType.EPOCH_COMPLETED, EpochCompletedPayload(loss=1.0), epoch=1)
+    within = False
+signal.signal(signal.SIGALRM, emit)
+signal.setitimer(signal.ITIMER_REAL, 2e-4, 2e-4)
+for _ in range(10_000):
+    collector.emit(TelemetryEventType.EPOCH_COMPLETED, EpochCompletedPayload(loss=1.0), epoch=1)
+signal.setitimer(signal.ITIMER_REAL, 0)
+collector.close()
+print(10_000 + count)
+"""
+    emitted = int(run_python(code, telemetry, buffered).stdout)
+    assert emitted > 10_000
+    events = read_events(telemetry / "run" / "events.jsonl")
+    assert sorted(event["seq"] for event in events) == list(range(emitted))
 
 
 # Extreme rates.

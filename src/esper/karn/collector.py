@@ -7,23 +7,21 @@ import contextlib
 import logging
 import operator
 import os
-import threading
 import weakref
 from pathlib import Path
 from types import TracebackType
-from typing import Any
-
-import msgspec
 
 from esper.karn.env_sink import EnvSink
+from esper.karn.jsonl.buffered import BufferedWriter
+from esper.karn.jsonl.direct import DirectWriter
 from esper.karn.jsonl.envelope import Envelope
-from esper.karn.jsonl.guarded import BufferedWriter, Gap, GuardedWriter, WriteLine
+from esper.karn.jsonl.guarded import GuardedWriter
 from esper.karn.jsonl.writer import LineWriter
 from esper.karn.settings import check_run_dir, event_file_name, new_run_dir
 from esper.karn.settings import telemetry_dir as telemetry_folder
 from esper.leyline.errors import TelemetryUsageError
 from esper.leyline.events import EventSink, TelemetryEventType
-from esper.leyline.payloads import EventsDroppedPayload, Payload
+from esper.leyline.payloads import Payload
 
 __all__ = ["TelemetryCollector"]
 
@@ -83,19 +81,18 @@ class TelemetryCollector:
         self.envs_per_rank = envs_per_rank
         self.group_id = group_id
         folder = telemetry_folder(telemetry_dir) / self.run_dir
-        self._writer = LineWriter(folder / event_file_name(rank, world_size))
-        attempts, self._first_seq = self._writer.history()
+        self._file = LineWriter(folder / event_file_name(rank, world_size))
+        attempts, first_seq = self._file.history()
         self.attempt = attempts + 1
         """1 for a new file, one more for each time it was opened before."""
-        self._next_seq = self._first_seq
         # The inode tells a reader that the file is the original: of a copy, nobody can say whether
         # its writer lives.
-        stamp = {"attempt": self.attempt, "world_size": world_size, "inode": self._writer.inode}
-        self._envelope = Envelope(rank, group_id, stamp)
-        # Reentrant, because a signal's handler may emit in the middle of an emit.
-        self._lock = threading.RLock()
-        self._guarded = GuardedWriter(self._writer, self._write_gap)
-        self._buffer = BufferedWriter(self._guarded) if buffered else None
+        stamp = {"attempt": self.attempt, "world_size": world_size, "inode": self._file.inode}
+        self._envelope = Envelope(rank, group_id, first_seq, stamp)
+        self._guarded = GuardedWriter(self._file, self._envelope)
+        make_writer = BufferedWriter if buffered else DirectWriter
+        self._writer = make_writer(self._guarded, self._envelope, self._refuse)
+        self._sink = EnvSink(self._envelope, self._writer.put, None, rank if envs_per_rank == 1 else None)
         self._after_close = 0
         self._closed = False
         _open_collectors.add(self)
@@ -108,7 +105,7 @@ class TelemetryCollector:
     @property
     def path(self) -> Path:
         """The file that this rank writes."""
-        return self._writer.path
+        return self._file.path
 
     def for_env(self, local: int) -> EventSink:
         """A sink that stamps ``env_id = rank * envs_per_rank + local``.
@@ -122,7 +119,7 @@ class TelemetryCollector:
                 f"environment {local} is not one of this rank's {self.envs_per_rank}: they count from 0"
                 + (f"; open TelemetryCollector(..., envs_per_rank={local + 1}) or more" if local > 0 else "")
             )
-        return EnvSink(self._emit, self.rank * self.envs_per_rank + local)
+        return EnvSink(self._envelope, self._writer.put, self.rank * self.envs_per_rank + local)
 
     def emit(
         self,
@@ -141,123 +138,41 @@ class TelemetryCollector:
             TelemetryUsageError: if the payload needs an ``env_id`` and has none: use ``for_env``.
             TypeError: if it is no payload, or holds something that is not a number, text, list or dict.
         """
-        self._emit(None, event_type, payload, slot_id, seed_id, epoch, message, severity)
+        self._sink.emit(
+            event_type,
+            payload,
+            slot_id=slot_id,
+            seed_id=seed_id,
+            epoch=epoch,
+            message=message,
+            severity=severity,
+        )
 
-    def _emit(
-        self,
-        env_id: int | None,
-        event_type: TelemetryEventType,
-        payload: Payload,
-        slot_id: str | None,
-        seed_id: str | None,
-        epoch: int | None,
-        message: str,
-        severity: str,
-    ) -> None:
-        if not isinstance(payload, Payload):
-            raise TypeError(f"a {type(payload).__name__} is no payload: use one of esper.leyline's")
-        if "env_id" in payload.__struct_fields__:
-            payload = self._with_env(payload, env_id)
-        buffer = self._buffer
-        if buffer is not None:
-            buffer.wait_for_room()
-        with self._lock:
-            if self._closed:
-                self._refuse()
-                return
-            if buffer is None:
-                self._guarded.ready()
-            seq = self._next_seq
-            self._next_seq = seq + 1
-            try:
-                line = self._envelope.line(
-                    seq,
-                    event_type,
-                    payload,
-                    slot_id,
-                    seed_id,
-                    epoch,
-                    message,
-                    severity,
-                    stamped=seq == self._first_seq,
-                )
-            except BaseException:
-                self._give_back(seq)
-                raise
-            if buffer is None:
-                self._guarded.write(seq, line)
-            else:
-                buffer.put(seq, line)
-
-    def _with_env(self, payload: Any, env_id: int | None) -> Payload:
-        if env_id is None:
-            if payload.env_id is not None:
-                return payload  # type: ignore[no-any-return]
-            if self.envs_per_rank > 1:
-                raise TelemetryUsageError(
-                    f"an event without env_id, and this rank has {self.envs_per_rank} environments: "
-                    "emit through collector.for_env(index)"
-                )
-            env_id = self.rank
-        return msgspec.structs.replace(payload, env_id=env_id)  # type: ignore[no-any-return]
-
-    def _give_back(self, seq: int) -> None:
-        """Leave no hole where a number was taken for a line that never was."""
-        if self._next_seq == seq + 1:
-            self._next_seq = seq
-
-    def _refuse(self) -> None:
-        self._after_close += 1
-        if self._after_close == 1:
+    def _refuse(self, count: int) -> None:
+        first = self._after_close == 0
+        self._after_close += count
+        if first:
             with contextlib.suppress(Exception):  # a log handler that fails must not stop a training
                 _log.warning(
                     "telemetry of %s was closed in this process; its events are no longer recorded", self.path
                 )
 
-    def _write_gap(self, gap: Gap, write: WriteLine) -> None:
-        payload = EventsDroppedPayload(
-            count=gap.count, first_seq=gap.first_seq, last_seq=gap.last_seq, reason=gap.reason
-        )
-        with self._lock:
-            seq = self._next_seq
-            self._next_seq = seq + 1
-            try:
-                write(
-                    self._envelope.line(
-                        seq,
-                        TelemetryEventType.EVENTS_DROPPED,
-                        payload,
-                        severity="warning",
-                        stamped=gap.first_seq == self._first_seq,  # the event that had the stamp is lost
-                    )
-                )
-            except BaseException:
-                self._give_back(seq)
-                raise
-
     def flush(self) -> None:
         """Wait until every event emitted so far is in the file."""
-        if self._buffer is not None:
-            self._buffer.flush()
+        self._writer.flush()
 
     def close(self) -> None:
         """Write what is buffered and close the file; later events are counted as dropped."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-        if self._buffer is not None:
-            self._buffer.close()
-        self._guarded.close()
+        if self._closed:
+            return
+        self._closed = True
+        self._writer.close()
         _open_collectors.discard(self)
 
     def _close_in_child(self) -> None:
-        # Another thread may have held the lock when the process forked, and the writer thread is not
-        # there in the child.
-        self._lock = threading.RLock()
         self._closed = True
-        self._buffer = None
         self._writer.close_in_child()
+        self._file.close_in_child()
 
     def __enter__(self) -> TelemetryCollector:
         return self

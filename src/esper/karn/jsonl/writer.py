@@ -83,7 +83,8 @@ class LineWriter:
         Raises:
             OSError: if the line could not be written whole; the next one starts on a line of its own.
         """
-        self._end_torn_line()
+        if self._torn:
+            self._end_torn_line()
         written = os.write(self._fd, line)
         if written < len(line):
             self._finish(memoryview(line), written)

@@ -15,13 +15,25 @@ _SHRINK = LifecycleOp.SHRINK_INTERNAL
 class _Window:
     """The last ops of one slot with their sums, so that an op costs the same for any window size."""
 
-    __slots__ = ("directions", "epochs", "net", "reversals")
+    __slots__ = ("directions", "epochs", "last", "metrics", "n_ops", "net", "reversals")
 
-    def __init__(self) -> None:
-        self.directions: deque[int] = deque()
-        self.epochs: deque[int | None] = deque()
+    def __init__(self, size: int) -> None:
+        self.directions: deque[int] = deque(maxlen=size)
+        self.epochs: deque[int | None] = deque(maxlen=size)
+        self.n_ops = 0
         self.net = 0
         self.reversals = 0
+        self.last = 0
+        """Direction of the newest op."""
+        # Kept, because copying a dict of six is much cheaper than making one.
+        self.metrics: dict[str, float | None] = {
+            "internal_op_density": 0.0,
+            "net_level_change": 0.0,
+            "reversal_rate": 0.0,
+            "internal_op_rate": None,
+            "n_ops": 0,
+            "window_size": size,
+        }
 
 
 class InternalOpTracker:
@@ -72,28 +84,44 @@ class InternalOpTracker:
         Raises:
             ValueError: if the op is not an internal one, or contradicts the levels.
         """
-        direction = 1 if to_level > from_level else -1
-        if to_level == from_level or op != (_GROW if direction > 0 else _SHRINK):
+        if to_level > from_level and op == _GROW:
+            direction = 1
+        elif to_level < from_level and op == _SHRINK:
+            direction = -1
+        else:
             raise ValueError(_contradiction(slot_id, op, from_level, to_level))
-        window = self._windows.pop(slot_id, None)
+        windows = self._windows
+        window = windows.pop(slot_id, None)
         if window is None:
-            if len(self._windows) >= self.max_slots:
-                del self._windows[next(iter(self._windows))]
-            window = _Window()
-        self._windows[slot_id] = window
-        directions, epochs = window.directions, window.epochs
-        if len(directions) == self.window_size:
-            dropped = directions.popleft()
-            epochs.popleft()
-            window.net -= dropped
-            if directions and directions[0] != dropped:
+            if len(windows) >= self.max_slots:
+                del windows[next(iter(windows))]
+            window = _Window(self.window_size)
+        windows[slot_id] = window
+        directions, epochs, metrics = window.directions, window.epochs, window.metrics
+        n_ops, size = window.n_ops, self.window_size
+        if n_ops < size:
+            n_ops += 1
+            window.n_ops = metrics["n_ops"] = n_ops
+            metrics["internal_op_density"] = n_ops / size
+        else:  # the append below drops the oldest, and its pair with the next
+            oldest = directions[0]
+            window.net -= oldest
+            if n_ops > 1 and directions[1] != oldest:
                 window.reversals -= 1
-        if directions and directions[-1] != direction:
-            window.reversals += 1
         directions.append(direction)
         epochs.append(epoch)
         window.net += direction
-        return self._metrics(window)
+        metrics["net_level_change"] = float(window.net)
+        if n_ops > 1:
+            if direction != window.last:
+                window.reversals += 1
+            metrics["reversal_rate"] = window.reversals / (n_ops - 1)
+            if epoch is not None and (first := epochs[0]) is not None and epoch >= first:
+                metrics["internal_op_rate"] = n_ops / (epoch - first + 1)
+            else:
+                metrics["internal_op_rate"] = None
+        window.last = direction
+        return metrics.copy()
 
     def clear_slot(self, slot_id: str) -> None:
         """Forget a slot; call it when its seed was pruned or fossilized."""
@@ -118,20 +146,7 @@ class InternalOpTracker:
         Raises:
             KeyError: if the slot has no op.
         """
-        return self._metrics(self._windows[slot_id])
-
-    def _metrics(self, window: _Window) -> dict[str, float | None]:
-        n_ops = len(window.directions)
-        first, last = window.epochs[0], window.epochs[-1]
-        known = n_ops > 1 and first is not None and last is not None and last >= first
-        return {
-            "internal_op_density": n_ops / self.window_size,
-            "net_level_change": float(window.net),
-            "reversal_rate": window.reversals / (n_ops - 1) if n_ops > 1 else 0.0,
-            "internal_op_rate": n_ops / (last - first + 1) if known else None,  # type: ignore[operator]
-            "n_ops": n_ops,
-            "window_size": self.window_size,
-        }
+        return self._windows[slot_id].metrics.copy()
 
     def state_dict(self) -> dict[str, list[list[int | None]]]:
         """Every slot's window, for a checkpoint: ``{slot_id: [directions, epochs]}``."""
