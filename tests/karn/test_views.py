@@ -51,7 +51,8 @@ RAW_EVENTS = (
 )
 DECISION_COLUMNS = (
     "op op_probability op_probs slot_probs op_entropy legal_ops reward intervention_cost ladder_present "
-    "loss_before accuracy_before params_before level_before"
+    "loss_before accuracy_before params_before level_before epoch rank intended_op intended_slot_id "
+    "holdout_probability"
 )
 TYPES = {
     "env_id": "INTEGER",

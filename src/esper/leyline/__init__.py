@@ -32,6 +32,7 @@ from esper.leyline.payloads import (
     SeedInternalLevelChangedPayload,
     SeedPrunedPayload,
     SeedStageChangedPayload,
+    TrainingFailedPayload,
     TrainingFinishedPayload,
     TrainingStartedPayload,
 )
@@ -66,6 +67,7 @@ __all__ = [
     "TelemetryEventType",
     "TelemetryFileError",
     "TelemetryUsageError",
+    "TrainingFailedPayload",
     "TrainingFinishedPayload",
     "TrainingStartedPayload",
     "band",

@@ -22,6 +22,7 @@ class TelemetryEventType(StrEnum):
     COUNTERFACTUAL_DELTA = "COUNTERFACTUAL_DELTA"
     TRAINING_STARTED = "TRAINING_STARTED"
     TRAINING_FINISHED = "TRAINING_FINISHED"
+    TRAINING_FAILED = "TRAINING_FAILED"
     EPOCH_COMPLETED = "EPOCH_COMPLETED"
     EPISODE_OUTCOME = "EPISODE_OUTCOME"
     SEED_GERMINATED = "SEED_GERMINATED"
@@ -39,6 +40,7 @@ PAYLOADS: dict[TelemetryEventType, type[Payload]] = {
     TelemetryEventType.COUNTERFACTUAL_DELTA: payloads.CounterfactualDeltaPayload,
     TelemetryEventType.TRAINING_STARTED: payloads.TrainingStartedPayload,
     TelemetryEventType.TRAINING_FINISHED: payloads.TrainingFinishedPayload,
+    TelemetryEventType.TRAINING_FAILED: payloads.TrainingFailedPayload,
     TelemetryEventType.EPOCH_COMPLETED: payloads.EpochCompletedPayload,
     TelemetryEventType.EPISODE_OUTCOME: payloads.EpisodeOutcomePayload,
     TelemetryEventType.SEED_GERMINATED: payloads.SeedGerminatedPayload,

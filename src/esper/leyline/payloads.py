@@ -96,6 +96,10 @@ class DecisionPayload(Payload, frozen=True, kw_only=True, tag_field="kind", tag=
     ``op_probability`` is the joint probability of all that was done (op and slot), ``reward`` is what
     the policy was paid, after ``intervention_cost`` was taken off. The ``*_before`` fields are the
     state that the policy saw.
+
+    The last three are there where a holdout is on and the policy chose an internal op, ``intended_op``,
+    which was held back with ``holdout_probability``: ``action_name`` is then NOOP. All probabilities are
+    those of what is carried out, after the holdout.
     """
 
     action_name: str
@@ -118,6 +122,9 @@ class DecisionPayload(Payload, frozen=True, kw_only=True, tag_field="kind", tag=
     accuracy_before: Float | None = None
     params_before: Int | None = None
     level_before: Level | None = None
+    intended_op: str | None = None
+    intended_slot_id: str | None = None
+    holdout_probability: Float | None = None
 
 
 class EpochCompletedPayload(Payload, frozen=True, kw_only=True):
@@ -185,6 +192,12 @@ class TrainingFinishedPayload(Payload, frozen=True, kw_only=True, omit_defaults=
     episodes_completed: Level | None = None
     rank: Level | None = None
     world_size: Level | None = None
+
+
+class TrainingFailedPayload(Payload, frozen=True, kw_only=True):
+    """A process gave its training up because of an error, which it could still say; a killed one can't."""
+
+    reason: str
 
 
 class SeedGerminatedPayload(Payload, frozen=True, kw_only=True):

@@ -83,3 +83,11 @@ class Decision:
     """Probability of each legal op by name."""
     slot_probs: Mapping[str, float] | None = None
     """Probability of each slot given ``op``, of those that allow it; None for NOOP."""
+    value: float | None = None
+    """What the policy's critic expected from here to the end of the episode."""
+    intended_op: LifecycleOp | None = None
+    """The internal op that the policy chose, where a holdout was on and may have held it back."""
+    intended_slot: str | None = None
+    """The slot that it chose for it."""
+    holdout_probability: float | None = None
+    """With which it was held back."""

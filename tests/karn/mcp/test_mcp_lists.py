@@ -15,6 +15,7 @@ from store_support import write_lines
 
 TOOLS = {
     "thrash_verdict": {},
+    "op_effect": {"run_dir": "flip", "op": "SHRINK_INTERNAL"},
     "compare_runs": {"control": "calm", "treatment": "flip"},
     "plot_levels": {"run_dir": "flip"},
     "list_runs": {},
@@ -121,6 +122,18 @@ async def test_long_lists_come_in_pages(connect: Connect, telemetry: Path) -> No
                 await client.list_resources(cursor=bad)
         with pytest.raises(MCPError, match="no cursor of tools"):
             await client.list_tools(cursor=first)
+
+
+async def test_the_run_with_the_newest_event_comes_first(connect: Connect, telemetry: Path) -> None:
+    """Not the one whose file was touched last: to copy or compact an old run does not make it the latest."""
+    for day in (2, 3, 1):
+        event = {"event_type": "X", "timestamp": f"2026-01-{day:02}T00:00:00+00:00"}
+        write_lines(telemetry / f"day{day}" / "events.jsonl", event)
+    (telemetry / "empty").mkdir()
+    (telemetry / "empty" / "events.jsonl").touch()
+    async with connect(telemetry) as client:
+        runs = [resource.name for resource in (await client.list_resources()).resources][3:]
+    assert runs == ["day3", "day2", "day1", "empty"]
 
 
 async def test_lists_say_how_long_they_hold(two_runs: Path) -> None:

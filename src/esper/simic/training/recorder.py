@@ -7,12 +7,14 @@ from types import TracebackType
 from typing import Any
 
 from esper.leyline.actions import LifecycleOp
-from esper.leyline.errors import TelemetryUsageError
+from esper.leyline.errors import KarnError, TelemetryUsageError
 from esper.leyline.events import RankSink, TelemetryEventType
 from esper.leyline.payloads import (
     DecisionPayload,
     EpisodeOutcomePayload,
     EpochCompletedPayload,
+    PPOUpdateCompletedPayload,
+    TrainingFailedPayload,
     TrainingFinishedPayload,
     TrainingStartedPayload,
 )
@@ -21,6 +23,9 @@ from esper.simic.training.recorder_seeds import FOSSILIZED, SeedReports
 from esper.simic.training.recorder_state import HeldDecision
 
 __all__ = ["FOSSILIZED", "InternalOpRecorder"]
+
+MAX_REASON = 500
+"""Characters kept of an error that ended a training."""
 
 
 class InternalOpRecorder(SeedReports):
@@ -36,8 +41,8 @@ class InternalOpRecorder(SeedReports):
         window_size: ops that the anti-thrash metrics look back on.
         intervention_cost: what each internal op takes off the reward, if it is the same for all.
 
-    Used as a context manager it writes TRAINING_FINISHED on a clean exit, provided that
-    ``training_started`` was called. One thread at a time.
+    Used as a context manager it writes TRAINING_FINISHED on a clean exit and TRAINING_FAILED on an
+    exception, provided that ``training_started`` was called. One thread at a time.
     """
 
     def __init__(
@@ -84,6 +89,9 @@ class InternalOpRecorder(SeedReports):
         value_estimate: float | None = None,
         blueprint: str | None = None,
         success: bool | None = True,
+        intended_op: LifecycleOp | None = None,
+        intended_slot: str | None = None,
+        holdout_probability: float | None = None,
     ) -> None:
         """Record one decision of the policy, a NOOP too: without NOOPs there is no baseline.
 
@@ -104,6 +112,10 @@ class InternalOpRecorder(SeedReports):
             value_estimate: the critic's value of the state.
             blueprint: the kind of seed that a GERMINATE chose; that of the slot's seed if None.
             success: False if the environment refused the op.
+            intended_op: where a holdout is on, the internal op that the policy chose; ``op`` is NOOP if it
+                was held back, and ``probability`` and ``op_probs`` are those after the holdout.
+            intended_slot: the slot that it chose for it.
+            holdout_probability: with which it was held back.
 
         Raises:
             ValueError: if ``op`` is no LifecycleOp.
@@ -134,6 +146,9 @@ class InternalOpRecorder(SeedReports):
                 accuracy_before=state.accuracy,
                 params_before=state.params,
                 level_before=None if seed is None else seed.level,
+                intended_op=None if intended_op is None else LifecycleOp(intended_op).name,
+                intended_slot_id=intended_slot,
+                holdout_probability=plain(holdout_probability),
             ),
             seed_id=None if seed is None else seed.seed_id,
         )
@@ -230,6 +245,10 @@ class InternalOpRecorder(SeedReports):
         self._envs[env] = state.next_episode(keep_seeds=keep_seeds)
         self._episodes_completed += 1
 
+    def policy_updated(self, update: PPOUpdateCompletedPayload) -> None:
+        """Record that the policy learned from what it did."""
+        self._sink.emit(TelemetryEventType.PPO_UPDATE_COMPLETED, update)
+
     def __enter__(self) -> InternalOpRecorder:
         return self
 
@@ -240,8 +259,14 @@ class InternalOpRecorder(SeedReports):
         traceback: TracebackType | None,
     ) -> None:
         self._release_all()
-        if error_type is None and self._running:
+        if error is None and self._running:
             self.training_finished()
+        elif isinstance(error, Exception) and self._running:
+            # Tells this process from one that was killed, which has no time for a word.
+            reason = str(error) if isinstance(error, KarnError) else f"{type(error).__name__}: {error}"
+            failed = TrainingFailedPayload(reason=reason.removesuffix(": ")[:MAX_REASON])
+            self._sink.emit(TelemetryEventType.TRAINING_FAILED, failed, severity="error")
+            self._running = False
 
 
 def _plain_values(numbers: Mapping[str, float] | None) -> dict[str, float | None] | None:
