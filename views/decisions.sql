@@ -66,6 +66,9 @@
 -- column level_before: level of the slot then
 -- column epoch: epoch within the episode that was just completed
 -- column rank: process that wrote it; null in the predecessor's files
+-- column intended_op: internal op that the policy chose where a holdout was on; op is NOOP if it was held back
+-- column intended_slot_id: the slot that it chose for it
+-- column holdout_probability: with which it was held back
 -- column non_finite: floats that were not finite, by name
 SELECT
     event_id,
@@ -132,6 +135,9 @@ SELECT
     level_before,
     epoch,
     rank,
+    intended_op,
+    intended_slot_id,
+    holdout_probability,
     non_finite
 FROM live.analytics_snapshot
 WHERE kind = 'last_action'

@@ -5,6 +5,7 @@ SQL, MCP, the command line and Sanctum all come here with counts, so that no two
 """
 
 from esper.karn.diagnosis.clues import Clue, Effect, Why
+from esper.karn.diagnosis.judging import SlotJudge, judge_slots
 from esper.karn.diagnosis.reports import (
     BIAS,
     EnvReport,
@@ -18,9 +19,7 @@ from esper.karn.diagnosis.run import judge_run
 from esper.karn.diagnosis.slots import (
     LABELS,
     SlotCounts,
-    SlotJudge,
     SlotVerdict,
-    judge_slots,
     thrash_together,
 )
 from esper.karn.diagnosis.spans import ThrashSearch, thrash_span

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from esper.karn.diagnosis.clues import Effect, Why
+from esper.karn.diagnosis.op_effect import OpEffect
 from esper.karn.diagnosis.slots import SlotVerdict
 from esper.leyline.thresholds import BASELINE_WARM_VERDICT, LEGEND, USAGE_GATE
 
@@ -114,6 +115,8 @@ class RunVerdict(msgspec.Struct, frozen=True, kw_only=True):
     ranks: list[RankReport]
     usage: Usage
     effects: list[Effect]
+    told_effects: list[OpEffect] = []
+    """Of ops whose effect can be told: by a holdout, or by the policy's own probabilities."""
     warm_up: str = WARM_UP
     bias: str = BIAS
     why: Why

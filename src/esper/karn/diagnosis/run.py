@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from esper.karn.diagnosis.clues import Effect, Why
+from esper.karn.diagnosis.op_effect import OpEffect
 from esper.karn.diagnosis.reports import EnvReport, RankReport, RunVerdict, SlotReport, Usage
 from esper.karn.diagnosis.slots import SlotCounts, SlotVerdict, has_two_levels, thrash_together, vs_random
 from esper.karn.textout import counted, quoted
@@ -27,6 +28,7 @@ def judge_run(
     counts: Sequence[SlotCounts],
     usage: Usage,
     effects: list[Effect],
+    told_effects: list[OpEffect],
     why: Why,
     evidence: list[dict[str, Any]],
     notes: list[str],
@@ -40,7 +42,8 @@ def judge_run(
         op_rates: each environment's internal ops per epoch, mean over its episodes.
         counts: what was counted over those slots.
         usage: use of internal ops.
-        effects: of GROW and of SHRINK.
+        effects: of GROW and of SHRINK, as the seed computes them.
+        told_effects: of those whose effect can be told without the seed's bias.
         why: clues.
         evidence: rows to show.
         notes: what the reader must know of the data.
@@ -88,6 +91,7 @@ def judge_run(
         ranks=_ranks(slots),
         usage=usage,
         effects=effects,
+        told_effects=told_effects,
         why=why,
         evidence=evidence,
         notes=notes,

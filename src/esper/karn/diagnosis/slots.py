@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import msgspec
 
 from esper.leyline.thresholds import (
@@ -92,51 +90,33 @@ class SlotVerdict(msgspec.Struct, frozen=True, kw_only=True):
     sweeping: bool
 
 
-def judge_slots(counts: Iterable[SlotCounts]) -> list[SlotVerdict]:
-    """Judge every slot of a run together: each is one look, and the interval is corrected for all.
+def corrected_low(n_reversals: int, n_free_pairs: int, looks: int) -> float:
+    """Lower end of the free rate's interval with the correction for the slots looked at.
 
     Args:
-        counts: one entry per environment and slot, the whole run's.
-
-    Returns:
-        The verdicts, worst first: named slots before others, then by the corrected interval's lower
-        end, the free rate and the reversal rate.
+        n_reversals: free reversals.
+        n_free_pairs: free pairs, one at least.
+        looks: slots that can be judged.
     """
-    return SlotJudge().judge(counts)
+    interval = wilson_interval(n_reversals, n_free_pairs, z_score(looks))
+    assert interval is not None
+    return interval[0]
 
 
-class SlotJudge:
-    """``judge_slots`` for who asks again and again: only what has changed is judged anew."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[int | None, str | None], tuple[SlotCounts, int, SlotVerdict]] = {}
-
-    def judge(self, counts: Iterable[SlotCounts]) -> list[SlotVerdict]:
-        """As ``judge_slots``; a verdict that is still the same is the same object."""
-        slots = list(counts)
-        looks = max(1, sum(slot.n_free_pairs >= MIN_PAIRS for slot in slots))
-        return sorted([self._verdict(slot, looks) for slot in slots], key=_worst_first)
-
-    def _verdict(self, slot: SlotCounts, looks: int) -> SlotVerdict:
-        key = (slot.env_id, slot.slot_id)
-        if key in self._known:
-            counted, looked, verdict = self._known[key]
-            if looked == looks and counted == slot:
-                return verdict
-        verdict = _judge(slot, looks)
-        self._known[key] = (slot, looks, verdict)
-        return verdict
+def is_named(low: float, n_free_pairs: int) -> bool:
+    """Whether a slot is named as thrashing, by its corrected lower end."""
+    return n_free_pairs >= MIN_PAIRS and low > COIN_FLIP_RATE
 
 
-def _judge(slot: SlotCounts, looks: int) -> SlotVerdict:
+def judge_slot(slot: SlotCounts, looks: int) -> SlotVerdict:
+    """Judge one slot among as many ``looks`` as there are slots that can be judged."""
     rate = _share(slot.n_reversals, slot.n_pairs)
     two_levels = has_two_levels(slot)
     free_pairs = 0 if two_levels else slot.n_free_pairs
     free_rate = _share(slot.n_free_reversals, free_pairs)
     interval = wilson_interval(slot.n_free_reversals, free_pairs)
-    corrected = wilson_interval(slot.n_free_reversals, free_pairs, z_score(looks))
-    enough = free_pairs >= MIN_PAIRS
-    thrashing = enough and corrected is not None and corrected[0] > COIN_FLIP_RATE
+    low = corrected_low(slot.n_free_reversals, free_pairs, looks) if free_pairs else None
+    thrashing = low is not None and is_named(low, free_pairs)
     churn = None if slot.n_ops == 0 else 1 - slot.absolute_net_change / slot.n_ops
     sweeping = (
         churn is not None
@@ -163,7 +143,7 @@ def _judge(slot: SlotCounts, looks: int) -> SlotVerdict:
         free_reversal_rate=free_rate,
         free_low=None if interval is None else interval[0],
         free_high=None if interval is None else interval[1],
-        corrected_low=None if corrected is None else corrected[0],
+        corrected_low=low,
         vs_random=vs_random(interval),
         undone_within_5=_share(slot.n_undone, slot.n_ops),
         churn=churn,
@@ -196,17 +176,6 @@ def vs_random(interval: tuple[float, float] | None) -> str | None:
     if interval[1] < COIN_FLIP_RATE:
         return "less"
     return "more" if interval[0] > COIN_FLIP_RATE else "indistinguishable"
-
-
-def _worst_first(verdict: SlotVerdict) -> tuple[bool, float, float, float, int, str]:
-    return (
-        not verdict.thrashing,
-        -(verdict.corrected_low or 0.0),
-        -(verdict.free_reversal_rate or 0.0),
-        -(verdict.reversal_rate or 0.0),
-        -1 if verdict.env_id is None else verdict.env_id,
-        verdict.slot_id or "",
-    )
 
 
 def _share(part: int, whole: int) -> float | None:

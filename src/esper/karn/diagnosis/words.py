@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from esper.karn.diagnosis.effect_words import NAIVE, told_effect_text
 from esper.karn.diagnosis.reports import Moment, RunVerdict, SlotReport
 from esper.karn.textout import quoted
 
@@ -64,10 +65,18 @@ def verdict_text(verdict: RunVerdict, detail: str = "concise") -> str:
 
 
 def _effect_lines(verdict: RunVerdict, *, full: bool) -> list[str]:
-    if not verdict.effects:
+    """The naive effect of an op only beside the one that can be told, where that can be."""
+    naive = {effect.op_name: effect for effect in verdict.effects}
+    told = {effect.op_name: effect for effect in verdict.told_effects}
+    if not naive and not told:
         return ["effect: not measurable, no internal op has an outcome"]
-    note = f"  {verdict.warm_up} {verdict.bias}" if full else f"  {verdict.bias}"
-    return [*[f"effect: {effect.text}" for effect in verdict.effects], note]
+    lines = [
+        f"effect: {told_effect_text(told[name], naive.get(name)) if name in told else naive[name].text}"
+        for name in sorted({*naive, *told})
+    ]
+    if naive.keys() <= told.keys():
+        return [*lines, f"  {NAIVE}"]
+    return [*lines, f"  {verdict.warm_up} {verdict.bias}" if full else f"  {verdict.bias}"]
 
 
 def _where_line(verdict: RunVerdict) -> str:

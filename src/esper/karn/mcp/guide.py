@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from esper.karn.diagnosis import BIAS, LABELS
+from esper.karn.diagnosis.op_effect import FLOOR, MIN_ARM, MIN_EPISODES, MIN_EXPECTED_ESS, UNDER_FLOOR
 from esper.leyline import thresholds as t
 
 _COIN_FLIP_4 = t.COIN_FLIP_RATE + 1 / (2 * 4)
@@ -52,7 +53,16 @@ policy acts.
 - usage: internal ops among non-NOOP decisions while a seed with levels was present; the gate is \
 {t.USAGE_GATE:.0%}.
 
-## Do GROW ops help: loss_advantage and accuracy_advantage
+## Do GROW ops help: op_effect
+
+The op against NOOP, {t.CONFIDENCE:.0%} intervals by episode. `randomised`: a holdout (karn train --holdout \
+0.05) held some of the chosen ops back; done less held back, where the policy chose it. `weighted`: each \
+decision counts 1 / its logged probability, at most {1 / FLOOR:.0f}; op less NOOP, over states with both. \
+Refused under {MIN_EPISODES} episodes, {MIN_ARM} decisions of each kind or, weighted, an effective sample of \
+{MIN_EXPECTED_ESS}, and where over {UNDER_FLOOR:.0%} of the states have a probability under {FLOOR:g}. The \
+states of a weighted effect are those of this policy.
+
+## loss_advantage and accuracy_advantage: the naive number
 
 Change after the op minus the mean change after NOOPs. A positive loss_advantage is worse. {BIAS}
 The example query asks for {t.BASELINE_WARM_QUERY} NOOPs behind the baseline, the verdict for \

@@ -61,12 +61,14 @@ def add_prompts(server: MCPServer[Any], state: ServerState) -> None:
     )
     async def do_grow_ops_help(run_dir: RunDir = None) -> str:
         return (
-            f"Find out whether GROW ops help. Call {await call('thrash_verdict', run_dir)} and read its "
-            f"effects; then call {await call('counterfactual_by_op', run_dir)}.\n"
-            "1. For GROW and for SHRINK: loss and accuracy advantage with n and interval. A positive loss "
-            "advantage is worse.\n"
-            "2. Say whether the baseline is warm, and how the query's weaker filter changes the answer.\n"
-            "3. Repeat the known bias: NOOPs are chosen near an optimum, so this is observational.\n"
+            f"Find out whether GROW ops help. Call {await call('op_effect', run_dir)}, and once more with "
+            f'op="SHRINK_INTERNAL"; then call {await call("thrash_verdict", run_dir)}.\n'
+            "1. For each: the effect on accuracy and loss with its interval, how it was told (randomised or "
+            "weighted), and what it rests on. Where it is refused: why, and what would have it told.\n"
+            "2. The naive advantage beside it, which is biased: NOOPs are not chosen where ops are. A "
+            "positive loss advantage is worse.\n"
+            f"3. Where only the naive one is there, call {await call('counterfactual_by_op', run_dir)}, and "
+            "say whether its baseline is warm.\n"
             f"4. Say whether internal ops are used at all (usage against its gate).\n{_END}"
         )
 

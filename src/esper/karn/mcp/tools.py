@@ -9,6 +9,7 @@ from pydantic import Field
 
 from esper.karn.mcp.catalogue import view_columns, view_list
 from esper.karn.mcp.compare import COMPARISON_SCHEMA, compare_answer
+from esper.karn.mcp.effect import EFFECT_SCHEMA, OpName, effect_answer
 from esper.karn.mcp.generated_tools import Limit, generated_tools
 from esper.karn.mcp.plot import LEVELS_SCHEMA, picture_result, plot_answer
 from esper.karn.mcp.query_page import SqlCall, sql_page
@@ -17,7 +18,15 @@ from esper.karn.mcp.state import CLIENT, ServerState
 from esper.karn.mcp.tool import TABLE_SCHEMA, Arguments, KarnTool, make_tool, table_result, text_result
 from esper.karn.mcp.verdict import VERDICT_SCHEMA, Detail, verdict_answer
 
-OWN_TOOLS = ("thrash_verdict", "compare_runs", "plot_levels", "list_runs", "describe_views", "query_sql")
+OWN_TOOLS = (
+    "thrash_verdict",
+    "op_effect",
+    "compare_runs",
+    "plot_levels",
+    "list_runs",
+    "describe_views",
+    "query_sql",
+)
 """Names of the tools that no SQL file makes."""
 
 
@@ -41,6 +50,16 @@ class ThrashVerdict(Arguments):
     env_id: int | None = None
     slot_id: str | None = None
     detail: Detail = "concise"
+
+
+class OpEffect(Arguments):
+    """Arguments of op_effect."""
+
+    run_dir: str | None = None
+    op: OpName = "GROW_INTERNAL"
+    env_id: int | None = None
+    slot_id: str | None = None
+    horizon: Annotated[int, Field(ge=1, le=1000, description="epochs")] = 1
 
 
 class CompareRuns(Arguments):
@@ -75,6 +94,12 @@ def all_tools(state: ServerState) -> list[KarnTool]:
         )
         return text_result(answer.text, answer.structured)
 
+    async def op_effect(given: OpEffect) -> CallToolResult:
+        answer = await state.worker.run(
+            effect_answer, given.run_dir, given.op, given.env_id, given.slot_id, given.horizon
+        )
+        return text_result(answer.text, answer.structured)
+
     async def compare_runs(given: CompareRuns) -> CallToolResult:
         answer = await state.worker.run(compare_answer, given.control, given.treatment)
         return text_result(answer.text, answer.structured)
@@ -103,6 +128,15 @@ def all_tools(state: ServerState) -> list[KarnTool]:
             ThrashVerdict,
             thrash_verdict,
             VERDICT_SCHEMA,
+        ),
+        make_tool(
+            "op_effect",
+            "Effect of GROW or SHRINK",
+            "What GROW or SHRINK did to accuracy and loss against NOOP, by a holdout or the policy's own "
+            "probabilities, with intervals; or why it can't be told. Beside it the naive advantage.",
+            OpEffect,
+            op_effect,
+            EFFECT_SCHEMA,
         ),
         make_tool(
             "compare_runs",

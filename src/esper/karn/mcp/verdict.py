@@ -113,7 +113,7 @@ def _next_calls(verdict: RunVerdict) -> list[str]:
             f"plot_levels({where}) draws its worst slot",
             f"seed_internal_levels({where}) lists its changes",
         ]
-    return [*calls, f"counterfactual_by_op({run}) has the effects of all ops"]
+    return [*calls, f"op_effect({run}) says whether GROW helps"]
 
 
 def _json(value: str | int | None) -> str:

@@ -13,7 +13,8 @@ from esper.karn.jsonl.packing import temporary_of
 from esper.karn.jsonl.source import is_archived
 from esper.karn.settings import archive_of
 from esper.karn.store.database import Store
-from esper.karn.store.runs import SILENT_AFTER_S, RankInfo, RunInfo, rank_info
+from esper.karn.store.ranks import RankInfo, quiet_ranks, ranks_text
+from esper.karn.store.runs import RunInfo
 from esper.karn.textout import clean, counted
 
 _GAPS = """
@@ -47,6 +48,8 @@ class RunCheckup(msgspec.Struct, frozen=True, kw_only=True):
     """Lines that were not read whole, by kind."""
     quiet_ranks: list[RankInfo]
     """Ranks that have not finished and write no more, or not for long."""
+    ranks_said: list[str]
+    """The same in words, and which ranks have written no file."""
 
 
 def check_folder(store: Store) -> list[RunCheckup]:
@@ -60,7 +63,7 @@ def check_folder(store: Store) -> list[RunCheckup]:
     checked = []
     for run in store.runs():
         files = [file for file in store.event_files() if file.run_dir == run.run_dir]
-        ranks = [] if run.status == "finished" else [rank_info(file) for file in files]
+        quiet = quiet_ranks(files, store.select)
         checked.append(
             RunCheckup(
                 run=run,
@@ -73,16 +76,11 @@ def check_folder(store: Store) -> list[RunCheckup]:
                 leftovers=[name for file in files for name in _leftovers(file.path)],
                 gaps=gaps.get(run.run_dir, []),
                 errors=errors.get(run.run_dir, []),
-                quiet_ranks=[rank for rank in ranks if _is_quiet(rank)],
+                quiet_ranks=quiet,
+                ranks_said=ranks_text(quiet, files),
             )
         )
     return checked
-
-
-def _is_quiet(rank: RankInfo) -> bool:
-    if rank.finished:
-        return False
-    return rank.writer_lives is False or rank.age_s is None or rank.age_s > SILENT_AFTER_S
 
 
 def _conflict(path: Path) -> str | None:
@@ -134,12 +132,7 @@ def checkup_text(checked: list[RunCheckup], sealing_error: str | None) -> str:
             f"{clean(error['example'])}: see ingest_errors"
             for error in entry.errors
         ]
-        for rank in entry.quiet_ranks:
-            last = "never" if rank.last_event is None else f"{rank.last_event:%Y-%m-%d %H:%M:%S} UTC"
-            state = "its writer is gone" if rank.writer_lives is False else "silent"
-            lines.append(f"  rank {rank.rank}: not finished, {state}, last event {last}")
-        if run.ranks < run.world_size:
-            lines.append(f"  {run.world_size - run.ranks} of {run.world_size} ranks have written no file")
+        lines += [f"  {text}" for text in entry.ranks_said]
         if entry.unused_segments:
             lines.append(
                 f"  {counted(entry.unused_segments, 'segment')} can't be used; `karn compact` writes anew"

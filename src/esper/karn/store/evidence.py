@@ -23,6 +23,8 @@ from esper.karn.diagnosis import (
 from esper.karn.diagnosis.clues import effect, policy_update_clue, probability_clue, reward_clue
 from esper.karn.store import evidence_sql as sql
 from esper.karn.store.database import Snapshot, Store
+from esper.karn.store.effects import told_effects
+from esper.karn.store.ranks import quiet_ranks, ranks_text
 from esper.karn.store.runs import RunInfo
 from esper.karn.store.views import shipped_queries
 from esper.leyline.errors import NotFoundError, unknown_name
@@ -51,11 +53,15 @@ def thrash_verdict(
         NotFoundError: on an unknown run, environment or slot; names the nearest.
     """
     run = store.run(store.check_run(run_dir))
+    files = [file for file in store.event_files() if file.run_dir == run.run_dir]
+    ranks = ranks_text(quiet_ranks(files, store.select), files)
     with store.snapshot() as now:
-        return _verdict(now, run, env_id, slot_id)
+        return _verdict(now, run, ranks, env_id, slot_id)
 
 
-def _verdict(now: Snapshot, run: RunInfo, env_id: int | None, slot_id: str | None) -> RunVerdict:
+def _verdict(
+    now: Snapshot, run: RunInfo, ranks: list[str], env_id: int | None, slot_id: str | None
+) -> RunVerdict:
     run_dir = run.run_dir
     counts = [msgspec.convert(row, SlotCounts) for row in now.select(sql.COUNTS, [run_dir]).dicts()]
     by_key = {(count.env_id, count.slot_id): count for count in counts}
@@ -70,9 +76,10 @@ def _verdict(now: Snapshot, run: RunInfo, env_id: int | None, slot_id: str | Non
         counts=[by_key[slot.env_id, slot.slot_id] for slot in slots],
         usage=_usage(now, run_dir),
         effects=_effects(now, run_dir),
+        told_effects=told_effects(now, run_dir),
         why=_why(now, run_dir, named or slots, since=_first_since(named)),
         evidence=_evidence(now, run_dir, slots[:EVIDENCE_SLOTS]),
-        notes=_notes(now, run, filtered=env_id is not None or slot_id is not None),
+        notes=_notes(now, run, ranks, filtered=env_id is not None or slot_id is not None),
     )
 
 
@@ -203,7 +210,7 @@ def _evidence(now: Snapshot, run_dir: str, slots: Sequence[SlotReport]) -> list[
     return rows
 
 
-def _notes(now: Snapshot, run: RunInfo, *, filtered: bool) -> list[str]:
+def _notes(now: Snapshot, run: RunInfo, ranks: list[str], *, filtered: bool) -> list[str]:
     notes = []
     if filtered:
         notes.append(
@@ -215,12 +222,10 @@ def _notes(now: Snapshot, run: RunInfo, *, filtered: bool) -> list[str]:
     if missing:
         among = " (unreadable lines may be among them)" if run.bad_lines else ""
         notes.append(f"{missing} events are missing{among}: see event_gaps")
-    if run.ranks < run.world_size:
-        notes.append(f"{run.world_size - run.ranks} of {run.world_size} ranks have written no file")
     if run.attempts > 1:
         notes.append(f"the training was resumed {run.attempts - 1} times; replayed epochs count once")
     if run.status == "running":
         notes.append("the training goes on: the verdict is of now")
     if run.status == "crashed":
         notes.append("the training has not finished and nobody writes the run any more")
-    return notes
+    return notes + ranks

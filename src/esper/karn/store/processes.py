@@ -61,7 +61,8 @@ def module_environment() -> dict[str, str]:
     path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
     kept = {n: v for n, v in os.environ.items() if n in _ENVIRONMENT or n.startswith("XDG_")}
     # Each thread's own arena would take its part of the address space without being used.
-    return {**kept, "PYTHONPATH": path, "MALLOC_ARENA_MAX": "2"}
+    # So would each of a numerical library's.
+    return {**kept, "PYTHONPATH": path, "MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
 
 
 class QueryProcess:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -15,7 +15,8 @@ from esper.karn.store.rows import Rows
 SILENT_AFTER_S = 60.0
 """A run is called silent after this long without an event, or 10 times its median gap if that is more."""
 
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
+"""Before every event."""
 
 STATUSES = {
     "finished": "every process of the run said that it finished",
@@ -69,17 +70,17 @@ _RUN_FACTS = """
     GROUP BY run_dir"""
 _MEDIAN_GAPS = """
     WITH latest AS (
-        SELECT run_dir, epoch_us(timestamp) AS micros
+        SELECT {key} AS name, epoch_us(timestamp) AS micros
         FROM events
-        WHERE run_dir IN (SELECT unnest($1::VARCHAR[])) AND timestamp IS NOT NULL
-        QUALIFY row_number() OVER (PARTITION BY run_dir ORDER BY timestamp DESC) <= 1000
+        WHERE {key} IN (SELECT unnest($1::VARCHAR[])) AND timestamp IS NOT NULL
+        QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY timestamp DESC) <= 1000
     ),
 
     gaps AS (
-        SELECT run_dir, micros - lag(micros) OVER (PARTITION BY run_dir ORDER BY micros) AS gap FROM latest
+        SELECT name, micros - lag(micros) OVER (PARTITION BY name ORDER BY micros) AS gap FROM latest
     )
 
-    SELECT run_dir, median(gap) / 1e6 FROM gaps GROUP BY run_dir"""
+    SELECT name, median(gap) / 1e6 FROM gaps GROUP BY name"""
 
 Select = Callable[[str, Sequence[Any] | None], Rows]
 
@@ -93,7 +94,7 @@ def describe_runs(by_run: Mapping[str, Sequence[EventFile]], select: Select) -> 
     """
     facts = {run_dir: (policy, task) for run_dir, policy, task in select(_RUN_FACTS, None).rows}
     unfinished = [run_dir for run_dir, files in by_run.items() if not is_finished(files)]
-    gaps = dict(select(_MEDIAN_GAPS, [unfinished]).rows) if unfinished else {}
+    gaps = median_gaps("run_dir", unfinished, select)
     infos = []
     for run_dir, files in by_run.items():
         policy, task = facts.get(run_dir, (None, None))
@@ -115,7 +116,7 @@ def run_info(
     lasts = [state.last_timestamp for state in states if state.last_timestamp is not None]
     last = max(lasts, default=None)
     age = None if last is None else max(0.0, (datetime.now(UTC) - last).total_seconds())
-    current = _current_files(files)
+    current = current_files(files)
     return RunInfo(
         run_dir=run_dir,
         status=_status(files, age, median_gap_s),
@@ -134,48 +135,35 @@ def run_info(
     )
 
 
-class RankInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One event file of a run, which one process after another has written."""
-
-    rank: int
-    filename: str
-    finished: bool
-    """Whether its last process said that it finished."""
-    writer_lives: bool | None
-    """Whether some process holds it to write; None where that can't be known."""
-    last_event: datetime | None
-    age_s: float | None
-
-
-def rank_info(file: EventFile) -> RankInfo:
-    """What is known of the process that writes an event file."""
-    last = file.state.last_timestamp
-    return RankInfo(
-        rank=file.rank,
-        filename=file.filename,
-        finished=_is_done(file),
-        writer_lives=writer_lives(file.path, file.state.inode),
-        last_event=last,
-        age_s=None if last is None else max(0.0, (datetime.now(UTC) - last).total_seconds()),
-    )
+def median_gaps(
+    key: Literal["run_dir", "filename"], names: Sequence[str], select: Select
+) -> dict[str, float]:
+    """Median seconds between the latest events of some runs or files, by their names."""
+    return dict(select(_MEDIAN_GAPS.format(key=key), [names]).rows) if names else {}
 
 
 def is_finished(files: Sequence[EventFile]) -> bool:
     """Whether every rank of the run said that it finished."""
-    current = _current_files(files)
-    return all(map(_is_done, current)) and len(current) == (current[0].state.world_size or len(current))
+    current = current_files(files)
+    return all(map(is_done, current)) and len(current) == (current[0].state.world_size or len(current))
 
 
-def _current_files(files: Sequence[EventFile]) -> list[EventFile]:
+def is_quiet(age_s: float | None, median_gap_s: float | None) -> bool:
+    """Whether who wrote the last event so long ago, None for never, counts as silent."""
+    return age_s is None or age_s > max(SILENT_AFTER_S, 10 * (median_gap_s or 0.0))
+
+
+def current_files(files: Sequence[EventFile]) -> list[EventFile]:
     """The files of the world that trained last: a resume may have more or fewer ranks than before."""
     known = [file for file in files if file.state.world_size is not None]
-    newest = max(known, key=lambda file: file.state.last_timestamp or _LONG_AGO, default=None)
+    newest = max(known, key=lambda file: file.state.last_timestamp or LONG_AGO, default=None)
     if newest is None:
         return list(files)
     return [file for file in known if file.state.world_size == newest.state.world_size]
 
 
-def _is_done(file: EventFile) -> bool:
+def is_done(file: EventFile) -> bool:
+    """Whether the last process that wrote it said that it finished."""
     return file.state.finished_attempt == file.state.attempt
 
 
@@ -184,9 +172,8 @@ def _status(files: Sequence[EventFile], age_s: float | None, median_gap_s: float
         return "empty"
     if is_finished(files):
         return "finished"
-    waiting = [file for file in _current_files(files) if not _is_done(file)]
+    waiting = [file for file in current_files(files) if not is_done(file)]
     alive = [writer_lives(file.path, file.state.inode) for file in waiting]
     if alive and all(lives is False for lives in alive):
         return "crashed"
-    quiet = age_s is None or age_s > max(SILENT_AFTER_S, 10 * (median_gap_s or 0.0))
-    return "silent" if quiet else "running"
+    return "silent" if is_quiet(age_s, median_gap_s) else "running"

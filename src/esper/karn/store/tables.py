@@ -220,6 +220,7 @@ TABLES = [
         "TRAINING_FINISHED",
         "outcome VARCHAR, episodes_completed INTEGER, rank INTEGER, world_size INTEGER",
     ),
+    EventTable("TRAINING_FAILED", "reason VARCHAR"),
     EventTable(
         "EPOCH_COMPLETED",
         """env_id INTEGER, episode_idx INTEGER, inner_epoch INTEGER, loss DOUBLE, accuracy DOUBLE,
@@ -280,7 +281,7 @@ TABLES = [
         slot_states JSON, alternatives JSON, op_probability DOUBLE, op_probs JSON, slot_probs JSON,
         op_entropy DOUBLE, legal_ops INTEGER, reward DOUBLE, intervention_cost DOUBLE,
         ladder_present BOOLEAN, loss_before DOUBLE, accuracy_before DOUBLE, params_before BIGINT,
-        level_before INTEGER, """
+        level_before INTEGER, intended_op VARCHAR, intended_slot_id VARCHAR, holdout_probability DOUBLE, """
         + ", ".join(
             (predecessor.DECISION_HEAD_FIELDS, predecessor.REWARD_FIELDS, predecessor.SNAPSHOT_FIELDS)
         ),
