@@ -73,8 +73,11 @@ def test_doctor_names_bad_lines_gaps_and_ranks_that_went_silent(telemetry):
 def test_doctor_names_ranks_that_never_wrote(telemetry):
     with TelemetryCollector(telemetry, "lonely", rank=0, world_size=3, envs_per_rank=2) as first:
         toy_training(first, episodes=1, epochs=5)
-    assert "  2 of 3 ranks have written no file" in doctor(telemetry)
-    assert "note: 2 of 3 ranks have written no file" in karn("report", "lonely", "-d", telemetry).stdout
+    assert "  2 of 3 ranks have written no file: ranks 1, 2\n" in doctor(telemetry)
+    assert (
+        "note: 2 of 3 ranks have written no file: ranks 1, 2\n"
+        in karn("report", "lonely", "-d", telemetry).stdout
+    )
 
 
 def test_doctor_names_segments_that_cannot_be_used(telemetry):

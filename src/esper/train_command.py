@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,12 +14,35 @@ from esper.terminal import next_command, show
 
 def train(
     policy: Annotated[
-        str, typer.Option(help="random, oscillate (thrashes on purpose) or heuristic.")
+        str, typer.Option(help="random, oscillate (thrashes on purpose), heuristic or ppo (learns).")
     ] = "heuristic",
     episodes: Annotated[int, typer.Option(help="Episodes of each environment.")] = 4,
     envs: Annotated[int, typer.Option(help="Environments of each process.")] = 2,
     epochs: Annotated[int | None, typer.Option(help="Epochs of an episode.", show_default="34")] = None,
     seed: Annotated[int, typer.Option(help="From which every random number follows.")] = 0,
+    blueprints: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="What may be planted, by slot: conv_ladder, conv_light, or none.",
+            show_default="conv_ladder,conv_ladder,conv_light",
+        ),
+    ] = None,
+    holdout: Annotated[
+        float, typer.Option(metavar="P", help="Hold chosen GROW and SHRINK back with this probability.")
+    ] = 0.0,
+    shared_hosts: Annotated[
+        bool,
+        typer.Option("--shared-hosts", help="Several processes train the same networks, data-parallel."),
+    ] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any other hyperparameter, such as train_images=256 or ppo.lr=0.001; may be repeated.",
+        ),
+    ] = None,
     telemetry_dir: TelemetryDir = None,
     run_dir: Annotated[
         str | None, typer.Option(metavar="NAME", help="The run's folder name. Default: a new one.")
@@ -34,13 +59,32 @@ def train(
     Several processes: torchrun --nproc-per-node N -m esper train ...
     """
     from esper.karn.settings import telemetry_dir as folder
-    from esper.simic.config import TrainConfig
+    from esper.simic.overrides import config_from, names_of
     from esper.training_run import run_training
 
-    given = {} if epochs is None else {"max_epochs": epochs}
-    config = TrainConfig(
-        policy=policy, n_episodes=episodes, n_envs=envs, seed=seed, checkpoint_every=checkpoint_every, **given
-    )
+    fields = {
+        "policy": policy,
+        "n_episodes": episodes,
+        "n_envs": envs,
+        "max_epochs": epochs,
+        "seed": seed,
+        "blueprints": None if blueprints is None else names_of(blueprints),
+        "holdout": holdout,
+        "shared_hosts": shared_hosts,
+        "checkpoint_every": checkpoint_every,
+    }
+    config = config_from({name: value for name, value in fields.items() if value is not None}, settings or ())
     where = folder(telemetry_dir)
     name = run_training(config, where, run_dir, resume=resume, sanctum=sanctum)
-    show(f"run {name}\n{next_command(name, where)}")
+    if os.environ.get("RANK", "0") == "0":
+        show(f"run {name}\n{verdict_line(where, name)}\n{next_command(name, where)}")
+
+
+def verdict_line(telemetry_dir: Path, run_dir: str) -> str:
+    """What the events of a run say of its policy, in a line."""
+    from esper.karn.sanctum.feed import utc_now
+    from esper.karn.sanctum.glyphs import UNICODE
+    from esper.karn.sanctum.once import read_run
+    from esper.karn.sanctum.verdict_line import verdict_text
+
+    return verdict_text(read_run(telemetry_dir, run_dir, utc_now()), UNICODE).plain

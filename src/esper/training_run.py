@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+
+import msgspec
 
 from esper.karn.collector import TelemetryCollector
 from esper.karn.settings import check_run_dir, event_file_name, new_run_dir
 from esper.leyline.errors import TelemetryUsageError
+from esper.simic.checkpoint import previous_of
 from esper.simic.config import TrainConfig
-from esper.simic.distributed import World, agreed_run_dir, rank_file
+from esper.simic.distributed import Alone, Group, World, agreed_run_dir, check_same, joined, rank_file
 from esper.simic.policies import make_policy
-from esper.simic.trainer import Progress, train
+from esper.simic.trainer import train
+from esper.training_bar import TrainingBar, training_bar
 
 CHECKPOINT = "checkpoint.pt"
 """Beside the run's events; one for each rank."""
@@ -37,6 +39,7 @@ def run_training(
 
     Raises:
         KarnError: if the config, policy, run or terminal can't be; nothing is written then.
+        RankLostError: if this rank needs another one, and it is gone; all events until then are written.
     """
     make_policy(config, 0)
     if run_dir is not None:
@@ -46,25 +49,64 @@ def run_training(
     world = World.from_environment()
     if sanctum:
         _check_viewer(world)
-    name = agreed_run_dir(world, run_dir, new_run_dir)
-    folder = telemetry_dir / name
-    if (folder / event_file_name(world.rank, world.world_size)).exists() and not resume:
+    # Ranks that share nothing meet at most to agree on a name, so that none of them needs another later.
+    meets = config.shares or run_dir is None
+    with joined(world if meets else World()) as group:
+        check_same(group, msgspec.to_builtins(config) | {"run_dir": run_dir, "resume": resume})
+        name = agreed_run_dir(group, run_dir, new_run_dir)
+        folder = telemetry_dir / name
+        checkpoint = rank_file(folder / CHECKPOINT, world)
+        _check_run(world, group, folder, checkpoint, resume=resume)
+        if config.shares:
+            _train(config, telemetry_dir, name, world, group, checkpoint, resume=resume, sanctum=sanctum)
+    if not config.shares:
+        _train(config, telemetry_dir, name, world, Alone(), checkpoint, resume=resume, sanctum=sanctum)
+    return name
+
+
+def _check_run(world: World, group: Group, folder: Path, checkpoint: Path, *, resume: bool) -> None:
+    """The same answer on every rank of the group, so that none waits for one that could not start."""
+    exists = (folder / event_file_name(world.rank, world.world_size)).exists()
+    if any(group.gather(exists)) and not resume:
         raise TelemetryUsageError(
-            f"run {name!r} exists; give --resume to go on with it, or another --run-dir"
+            f"run {folder.name!r} exists; give --resume to go on with it, or another --run-dir"
         )
-    checkpoint = rank_file(folder / CHECKPOINT, world)
-    if resume and not checkpoint.exists():
-        raise TelemetryUsageError(f"run {name!r} has no checkpoint to resume from ({checkpoint.name})")
+    there = checkpoint.exists() or previous_of(checkpoint).exists()
+    missing = [name for name in group.gather(None if there else checkpoint.name) if name is not None]
+    if resume and missing:
+        raise TelemetryUsageError(
+            f"run {folder.name!r} has no checkpoint to resume from ({', '.join(missing)})"
+        )
+
+
+def _train(
+    config: TrainConfig,
+    telemetry_dir: Path,
+    name: str,
+    world: World,
+    group: Group,
+    checkpoint: Path,
+    *,
+    resume: bool,
+    sanctum: bool,
+) -> None:
     with (
-        _progress(world) as bar,
+        training_bar(world) as bar,
         # The run is closed before the viewer: whoever looks on sees how it ended.
         _shown(bar, telemetry_dir, name, sanctum),
         TelemetryCollector(
             telemetry_dir, name, rank=world.rank, world_size=world.world_size, envs_per_rank=config.n_envs
         ) as sink,
     ):
-        train(config, sink, world=world, on_epoch=bar.advance, checkpoint_path=checkpoint, resume=resume)
-    return name
+        train(
+            config,
+            sink,
+            world=world,
+            group=group,
+            on_epoch=bar.advance,
+            checkpoint_path=checkpoint,
+            resume=resume,
+        )
 
 
 def _check_viewer(world: World) -> None:
@@ -79,7 +121,7 @@ def _check_viewer(world: World) -> None:
 
 
 @contextmanager
-def _shown(bar: _Bar, telemetry_dir: Path, run_dir: str, sanctum: bool) -> Iterator[None]:
+def _shown(bar: TrainingBar, telemetry_dir: Path, run_dir: str, sanctum: bool) -> Iterator[None]:
     """The bar from the beginning, or from when the viewer is closed."""
     if not sanctum:
         bar.start()
@@ -89,50 +131,3 @@ def _shown(bar: _Bar, telemetry_dir: Path, run_dir: str, sanctum: bool) -> Itera
 
     with viewer_beside(telemetry_dir, run_dir, on_closed=bar.start):
         yield
-
-
-class _Bar(NamedTuple):
-    """A progress bar, or nothing where there is no terminal for it."""
-
-    start: Callable[[], None]
-    advance: Callable[[Progress], None] | None
-
-
-@contextmanager
-def _progress(world: World) -> Iterator[_Bar]:
-    """A bar on rank 0's terminal, with what the training is about; shown once it is started."""
-    if world.rank != 0 or not sys.stderr.isatty():
-        yield _Bar(lambda: None, None)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    bar = Bar(
-        TextColumn("episode {task.fields[episode]}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(
-            "accuracy {task.fields[accuracy]:.3f}  params {task.fields[params]:.0f}  {task.fields[ops]}"
-        ),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
-    task = bar.add_task("train", episode=1, accuracy=0.0, params=0, ops="", total=None)
-
-    def on_epoch(now: Progress) -> None:
-        ops = ", ".join(f"{count} {op}" for op, count in sorted(now.op_counts.items()))
-        bar.update(
-            task,
-            completed=now.done,
-            total=now.total,
-            episode=f"{now.episode + 1}/{now.n_episodes}",
-            accuracy=now.accuracy,
-            params=now.params,
-            ops=ops,
-        )
-
-    try:
-        yield _Bar(bar.start, on_epoch)
-    finally:
-        bar.stop()

@@ -13,6 +13,7 @@ from esper.leyline import (
     EventsDroppedPayload,
     PPOUpdateCompletedPayload,
     TelemetryEventType,
+    TrainingFailedPayload,
 )
 from esper.leyline.codec import json_schema
 from support import ROOT, SHARED, read_events
@@ -59,6 +60,8 @@ def test_every_event_of_a_real_run_is_valid(run_factory, validator):
                 baseline_sample_count=0,
             ),
         )
+        failed = TrainingFailedPayload(reason="RuntimeError: out of memory")
+        collector.emit(TelemetryEventType.TRAINING_FAILED, failed, severity="error")
         collector.emit(TelemetryEventType.PPO_UPDATE_COMPLETED, PPOUpdateCompletedPayload(entropy=1.0))
         collector.emit(
             TelemetryEventType.EVENTS_DROPPED, EventsDroppedPayload(count=1, first_seq=0, last_seq=0)

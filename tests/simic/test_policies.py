@@ -72,8 +72,8 @@ def observations(draw: st.DrawFn) -> Observation:
     )
 
 
-def policy_named(name: str, seed: int = 0) -> Policy:
-    return make_policy(tiny(policy=name), seed)
+def policy_named(name: str, seed: int = 0, n_slots: int = 3) -> Policy:
+    return make_policy(tiny(policy=name, n_slots=n_slots), seed)
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -81,7 +81,7 @@ class TestEveryPolicy:
     @given(observation=observations(), seed=st.integers(0, 1000))
     @settings(max_examples=100, deadline=None)
     def test_keeps_to_the_mask(self, name: str, observation: Observation, seed: int) -> None:
-        decision = policy_named(name, seed).decide(observation)
+        decision = policy_named(name, seed, len(observation.slots)).decide(observation)
         legal = observation.legal()
         assert decision.op in legal
         assert decision.slot in (legal[decision.op] or [None])
@@ -90,7 +90,7 @@ class TestEveryPolicy:
     @given(observation=observations(), seed=st.integers(0, 1000))
     @settings(max_examples=100, deadline=None)
     def test_its_probabilities_add_up(self, name: str, observation: Observation, seed: int) -> None:
-        decision = policy_named(name, seed).decide(observation)
+        decision = policy_named(name, seed, len(observation.slots)).decide(observation)
         legal = observation.legal()
         assert list(decision.op_probs) == [op.name for op in legal]
         assert sum(decision.op_probs.values()) == pytest.approx(1)

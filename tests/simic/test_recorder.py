@@ -190,12 +190,13 @@ def test_training_finished_is_written_once_and_only_after_a_clean_end(sink):
     recorder.training_started()
     with pytest.raises(KeyError), recorder:
         raise KeyError
-    assert sink.types == ["TRAINING_STARTED"]
+    assert sink.types == ["TRAINING_STARTED", "TRAINING_FAILED"]
+    assert (sink.events[-1].payload.reason, sink.events[-1].severity) == ("KeyError", "error")
     with InternalOpRecorder(sink) as recorder:
         recorder.training_started()
         recorder.episode_end(0)
         recorder.training_finished("stopped early")
-    assert sink.types[1:] == ["TRAINING_STARTED", "EPISODE_OUTCOME", "TRAINING_FINISHED"]
+    assert sink.types[2:] == ["TRAINING_STARTED", "EPISODE_OUTCOME", "TRAINING_FINISHED"]
     assert (sink.events[-1].payload.outcome, sink.events[-1].payload.episodes_completed) == (
         "stopped early",
         1,

@@ -11,8 +11,9 @@ import torch
 
 from esper.leyline.errors import KarnError
 from esper.simic.config import TrainConfig
+from esper.simic.distributed import Alone, Group
 
-__all__ = ["CheckpointError", "load_checkpoint", "save_checkpoint"]
+__all__ = ["CheckpointError", "load_checkpoint", "previous_of", "save_checkpoint"]
 
 VERSION = 1
 MAY_DIFFER = {"n_episodes", "checkpoint_every", "threads"}
@@ -23,12 +24,35 @@ class CheckpointError(KarnError):
     """A checkpoint can't be read, or belongs to another training."""
 
 
-def save_checkpoint(path: Path, config: TrainConfig, state: dict[str, Any]) -> None:
+Saved = dict[str, Any]
+Moment = tuple[int, int]
+"""Episode, and epochs completed in it."""
+
+
+def previous_of(path: Path) -> Path:
+    """Where ranks that share something keep the checkpoint before the newest."""
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
+def save_checkpoint(
+    path: Path, config: TrainConfig, state: dict[str, Any], group: Group | None = None
+) -> None:
     """Replace ``path`` by a checkpoint of ``state``, in one step.
+
+    Ranks that share something wait for each other and keep one older checkpoint each, so that they have
+    one in common wherever they are killed.
+
+    Args:
+        path: this rank's own file.
+        config: of the training.
+        state: plain lists, dicts, numbers and tensors, with ``episode`` and ``epoch``.
+        group: the ranks that share something.
 
     Raises:
         OSError: if the file can't be written; an older checkpoint is then still whole.
+        RankLostError: if a rank is gone; the same holds.
     """
+    group = group or Alone()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
@@ -36,6 +60,10 @@ def save_checkpoint(path: Path, config: TrainConfig, state: dict[str, Any]) -> N
             torch.save({"version": VERSION, "config": msgspec.to_builtins(config), "state": state}, file)
             file.flush()
             os.fsync(file.fileno())
+        if group.world_size > 1:
+            group.gather(None)  # all have the one before: nobody is further than one ahead
+            if path.exists():
+                os.replace(path, previous_of(path))
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -46,14 +74,49 @@ def save_checkpoint(path: Path, config: TrainConfig, state: dict[str, Any]) -> N
         os.close(folder)
 
 
-def load_checkpoint(path: Path | None, config: TrainConfig) -> dict[str, Any]:
-    """The state that ``save_checkpoint`` wrote.
+def load_checkpoint(path: Path | None, config: TrainConfig, group: Group | None = None) -> dict[str, Any]:
+    """The state that ``save_checkpoint`` wrote; with several ranks in the group, the newest that all have.
 
     Raises:
-        CheckpointError: if there is none, it is damaged, or it was made with another config.
+        CheckpointError: if there is none, it is damaged, it was made with another config, or the ranks
+            have none in common. Every rank of the group raises it then.
+        RankLostError: if a rank is gone.
     """
-    if path is None or not path.is_file():
-        raise CheckpointError(f"no checkpoint to resume from{f' at {path}' if path else ': name its file'}")
+    if path is None:
+        raise CheckpointError("no checkpoint to resume from: name its file")
+    group = group or Alone()
+    if group.world_size == 1:
+        return _load(path, config)
+    found: dict[Moment, tuple[Path, Saved]] = {}
+    problem = ""
+    for each in (path, previous_of(path)):
+        try:
+            state = _load(each, config)
+        except CheckpointError as error:
+            problem = problem or str(error)
+        else:
+            found.setdefault((state["episode"], state["epoch"]), (each, state))
+    known = group.gather((sorted(found, reverse=True), problem))
+    for rank, (moments, reason) in enumerate(known):
+        if not moments:
+            raise CheckpointError(f"rank {rank} can't resume: {reason}")
+    common = set(found).intersection(*(moments for moments, _ in known))
+    if not common:
+        ranks = "; ".join(
+            f"rank {rank} at {' and '.join(f'episode {episode} epoch {epoch}' for episode, epoch in moments)}"
+            for rank, (moments, _) in enumerate(known)
+        )
+        raise CheckpointError(f"the ranks have no checkpoint in common: {ranks}")
+    source, state = found[max(common)]
+    if source != path:
+        # The newer one is given up: the next write would keep it as the older, which no other rank has.
+        os.replace(source, path)
+    return state
+
+
+def _load(path: Path, config: TrainConfig) -> Saved:
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint to resume from at {path}")
     try:
         saved = torch.load(path, weights_only=True)
         version, saved_config, state = saved["version"], saved["config"], saved["state"]
@@ -61,12 +124,14 @@ def load_checkpoint(path: Path | None, config: TrainConfig) -> dict[str, Any]:
         raise CheckpointError(f"{path} is not a whole checkpoint ({type(error).__name__})") from error
     if version != VERSION:
         raise CheckpointError(f"{path} has checkpoint version {version}; this program reads {VERSION}")
+    # What the program that wrote it did not know yet had its default.
+    then = msgspec.to_builtins(TrainConfig()) | saved_config
     differing = [
-        f"{name} was {saved_config.get(name)!r} and is {value!r}"
+        f"{name} was {then[name]!r} and is {value!r}"
         for name, value in msgspec.to_builtins(config).items()
-        if name not in MAY_DIFFER and saved_config.get(name) != value
+        if name not in MAY_DIFFER and then[name] != value
     ]
     if differing:
         raise CheckpointError(f"{path} belongs to another training: {'; '.join(differing)}")
-    loaded: dict[str, Any] = state
+    loaded: Saved = state
     return loaded

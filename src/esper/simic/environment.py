@@ -16,6 +16,7 @@ from esper.leyline.errors import TelemetryUsageError
 from esper.simic.config import TrainConfig
 from esper.simic.decisions import Decision, Observation, SlotView
 from esper.simic.digits import load_digits
+from esper.simic.distributed import Alone, Group
 from esper.simic.host import SlottedHost
 
 __all__ = ["Environment", "Outcome"]
@@ -57,16 +58,28 @@ class Environment:
     Args:
         config: of the training.
         index: this rank's environment index, from 0.
-        seed: of everything random here; different in every environment of every rank.
+        seed: of everything random here; different in every environment of every rank, but for shared hosts.
         observer: told of everything that happens in a slot.
+        group: the ranks that hold this same environment. Each trains on its share of every batch, with
+            gradients averaged over all; seed and decisions must be the same on each.
     """
 
-    def __init__(self, config: TrainConfig, index: int, seed: int, observer: SeedObserver) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        index: int,
+        seed: int,
+        observer: SeedObserver,
+        group: Group | None = None,
+    ) -> None:
         self.index = index
+        self._group = group or Alone()
         self._config = config
         self._digits = load_digits(config.train_images)
         self._observer = observer
         self._generator = torch.Generator().manual_seed(seed)
+        never = {LifecycleOp.NOOP} if config.blueprints else {LifecycleOp.NOOP, LifecycleOp.GERMINATE}
+        self._possible = [op for op in LifecycleOp if op not in never]
         self._start()
 
     def reset(self) -> None:
@@ -158,26 +171,48 @@ class Environment:
             memory.last_direction = -1
 
     def _train_epoch(self) -> tuple[float, float]:
-        """Go over the training images once; mean loss and accuracy while doing so."""
+        """Go over the training images once; mean loss and accuracy while doing so, over all ranks' shares."""
         images, labels = self._digits.train_images, self._digits.train_labels
         for slot_id in self._config.slot_ids:
             self.host.slot(slot_id).begin_training()
         order = torch.randperm(len(labels), generator=self._generator)
+        rank, ranks = self._group.rank, self._group.world_size
         total_loss, correct = torch.zeros(()), torch.zeros((), dtype=torch.int64)
         for batch in torch.split(order, self._config.batch_size):
-            logits = self.host(images[batch])
-            loss = nn.functional.cross_entropy(logits, labels[batch])
+            share = batch[rank::ranks]
             for optimizer in self._optimizers.values():
                 optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            if len(share):  # the last batch may have fewer images than there are ranks
+                logits = self.host(images[share])
+                loss = nn.functional.cross_entropy(logits, labels[share])
+                # Weighed by the size of its share, the mean over ranks is that over the images of the batch.
+                weighed = loss * (len(share) * ranks / len(batch))
+                weighed.backward()  # type: ignore[no-untyped-call]
+                total_loss += loss.detach() * len(share)
+                correct += (logits.argmax(1) == labels[share]).sum()
+            self._average_gradients()
             for optimizer in self._optimizers.values():
                 optimizer.step()
-            total_loss += loss.detach() * len(batch)
-            correct += (logits.argmax(1) == labels[batch]).sum()
         for memory in self._memory.values():
             memory.age += 1
             memory.epochs_since_op += 1
-        return round(float(total_loss) / len(labels), DIGITS_KEPT), int(correct) / len(labels)
+        totals = torch.stack([total_loss.double(), correct.double()])
+        self._group.mean_([totals])
+        loss_sum, n_correct = (totals * ranks).tolist()
+        return round(loss_sum / len(labels), DIGITS_KEPT), round(n_correct) / len(labels)
+
+    def _average_gradients(self) -> None:
+        """Give every rank the gradients of the whole batch, from those of its share."""
+        if self._group.world_size == 1:
+            return
+        # What trains follows from the decisions, so that it is the same on all ranks, in the same order.
+        training = [parameter for parameter in self.host.parameters() if parameter.requires_grad]
+        gradients = []
+        for parameter in training:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            gradients.append(parameter.grad)
+        self._group.mean_(gradients)
 
     @torch.no_grad()
     def _evaluate(self) -> tuple[float, float]:
@@ -191,7 +226,7 @@ class Environment:
         seed = slot.seed
         return SlotView(
             slot_id=slot.slot_id,
-            legal=frozenset(op for op in LifecycleOp if op != LifecycleOp.NOOP and slot.allows(op)),
+            legal=frozenset(op for op in self._possible if slot.allows(op)),
             blueprint=slot.blueprint,
             fossilized=slot.stage == Stage.FOSSILIZED,
             level=None if seed is None else seed.level,

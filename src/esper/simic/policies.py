@@ -1,4 +1,4 @@
-"""The policies: each prefers one action by a rule, leaves the rest to chance, and says how likely it was."""
+"""The policies: each draws an action, by a rule, by chance or as it learned, and says how likely it was."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
+from esper.kasmina import BLUEPRINTS
 from esper.leyline.actions import LifecycleOp
 from esper.leyline.errors import unknown_name
+from esper.leyline.payloads import PPOUpdateCompletedPayload
 from esper.simic.config import TrainConfig
 from esper.simic.decisions import Decision, Observation
+from esper.simic.distributed import Alone, Group
+from esper.simic.ppo import PPOPolicy
 from esper.simic.rules import Choice, prefer_nothing, prefer_settling, prefer_thrash
 
 __all__ = ["POLICIES", "MixedPolicy", "Policy", "make_policy"]
 
 T = TypeVar("T")
+Maker = Callable[[TrainConfig, int, Group], "Policy"]
 
 
 class Policy(Protocol):
@@ -23,6 +28,14 @@ class Policy(Protocol):
 
     def decide(self, observation: Observation) -> Decision:
         """The action for one environment; never one that the observation's mask forbids."""
+        ...
+
+    def rewarded(self, env: int, reward: float) -> None:
+        """Hear what an environment paid for the last decision in it."""
+        ...
+
+    def episode_ended(self) -> PPOUpdateCompletedPayload | None:
+        """Learn from the episode that every environment has just ended; None from a policy that does not."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
@@ -78,6 +91,12 @@ class MixedPolicy:
             slot_probs=slot_probs,
         )
 
+    def rewarded(self, env: int, reward: float) -> None:
+        """A rule does not mind."""
+
+    def episode_ended(self) -> None:
+        """A rule does not learn."""
+
     def state_dict(self) -> dict[str, Any]:
         """The state of the draws."""
         version, internal, gauss = self._random.getstate()
@@ -103,24 +122,39 @@ class MixedPolicy:
         return self._blueprints[min(place, len(self._blueprints) - 1)]
 
 
-LAYOUT = ("conv_ladder", "conv_ladder", "conv_light")
-"""What every policy here plants, by the slot's place in the row."""
+def _mixed(prefer: Callable[[Observation], Choice], exploration: float | None = None) -> Maker:
+    def make(config: TrainConfig, seed: int, group: Group) -> Policy:
+        share = config.exploration if exploration is None else exploration
+        return MixedPolicy(prefer, share, config.blueprints, seed)
 
-POLICIES: dict[str, Callable[[TrainConfig, int], Policy]] = {
-    "random": lambda config, seed: MixedPolicy(prefer_nothing, 1.0, LAYOUT, seed),
-    "oscillate": lambda config, seed: MixedPolicy(prefer_thrash, config.exploration, LAYOUT, seed),
-    "heuristic": lambda config, seed: MixedPolicy(prefer_settling, config.exploration, LAYOUT, seed),
+    return make
+
+
+POLICIES: dict[str, Maker] = {
+    "random": _mixed(prefer_nothing, exploration=1.0),
+    "oscillate": _mixed(prefer_thrash),
+    "heuristic": _mixed(prefer_settling),
+    "ppo": PPOPolicy,
 }
 """Every policy by name: ``random`` draws uniformly, ``oscillate`` thrashes on purpose, ``heuristic`` grows on
-plateaus and settles. Called with the config and a seed for its draws."""
+plateaus and settles, ``ppo`` learns. Called with the config, a seed for this rank's draws, and the ranks that
+learn together."""
 
 
-def make_policy(config: TrainConfig, seed: int) -> Policy:
+def make_policy(config: TrainConfig, seed: int, group: Group | None = None) -> Policy:
     """The policy that ``config`` names.
 
+    Args:
+        config: of the training.
+        seed: of this rank's draws.
+        group: the ranks that learn one policy together; this one alone where None.
+
     Raises:
-        NotFoundError: if there is no such policy.
+        NotFoundError: if there is no such policy, or no such blueprint.
     """
     if config.policy not in POLICIES:
         raise unknown_name("policy", config.policy, POLICIES)
-    return POLICIES[config.policy](config, seed)
+    for blueprint in config.blueprints:
+        if blueprint not in BLUEPRINTS:
+            raise unknown_name("blueprint", blueprint, BLUEPRINTS)
+    return POLICIES[config.policy](config, seed, group or Alone())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,14 +13,16 @@ from typing import Any
 import msgspec
 import torch
 
-from esper.kasmina import Seed
 from esper.leyline.events import RankSink
 from esper.simic.checkpoint import load_checkpoint, save_checkpoint
 from esper.simic.config import TrainConfig
-from esper.simic.distributed import World
+from esper.simic.distributed import Alone, Group, World
 from esper.simic.environment import Environment, Outcome
+from esper.simic.holdout import Holdout
 from esper.simic.policies import make_policy
-from esper.simic.training.recorder import FOSSILIZED, InternalOpRecorder
+from esper.simic.slot_reporter import SlotReporter
+from esper.simic.tally import Tally
+from esper.simic.training.recorder import InternalOpRecorder
 
 __all__ = ["Progress", "train"]
 
@@ -46,6 +47,8 @@ class Progress:
     """Mean reward of the epoch."""
     op_counts: Mapping[str, int]
     """Decisions since this process began, by op name, all environments together."""
+    reversal_rate: float | None
+    """Share of this process's level changes that went back on the one before; None before the first pair."""
 
     @property
     def done(self) -> int:
@@ -63,18 +66,21 @@ def train(
     sink: RankSink,
     *,
     world: World | None = None,
+    group: Group | None = None,
     on_epoch: Callable[[Progress], None] | None = None,
     checkpoint_path: Path | None = None,
     resume: bool = False,
 ) -> None:
     """Train every environment of this rank through all episodes.
 
-    Several ranks share nothing: each has environments, a policy and files of its own.
+    Each of several ranks has environments and files of its own. They share the policy where it learns, and
+    their networks and decisions where ``config.shared_hosts``; else nothing.
 
     Args:
         config: of the training.
         sink: where the events go; ``for_env`` gets this rank's environment index, from 0.
         world: this process among the ranks; a single one where None.
+        group: what the ranks share things through; needed where ``config.shares``.
         on_epoch: called after each epoch of all environments, its checkpoint already written.
         checkpoint_path: this rank's own file; written as ``config.checkpoint_every`` says, and at the end.
         resume: go on from ``checkpoint_path``. What follows equals an uninterrupted training.
@@ -85,7 +91,7 @@ def train(
             Nothing was emitted in either case.
     """
     with _threads(config.threads):
-        training = _Training(config, sink, world or World())
+        training = _Training(config, sink, world or World(), group or Alone())
         if resume:
             training.load(checkpoint_path)
         training.run(on_epoch, checkpoint_path)
@@ -94,21 +100,33 @@ def train(
 class _Training:
     """All that changes while a rank trains."""
 
-    def __init__(self, config: TrainConfig, sink: RankSink, world: World) -> None:
+    def __init__(self, config: TrainConfig, sink: RankSink, world: World, group: Group) -> None:
         self.config = config
         self.world = world
-        self.policy = make_policy(config, _derived_seed(config.seed, "policy", world.rank))
+        self.group = group
+        self.hosts = group if config.shared_hosts else Alone()
+        """The ranks that hold the same networks."""
+        self.decides = self.hosts.rank == 0
+        """Whether this rank's policy decides; where ranks share their hosts, rank 0's does for all."""
+        self.policy = make_policy(
+            config,
+            _derived_seed(config.seed, "policy", world.rank),
+            Alone() if config.shared_hosts else group,
+        )
+        self.holdout = Holdout(config.holdout, _derived_seed(config.seed, "holdout", world.rank))
         self.recorder = InternalOpRecorder(
             sink, window_size=config.window_size, intervention_cost=config.intervention_cost
         )
+        self.tally = Tally()
         # Seeds count environments over all ranks, so that no two of them share their random numbers.
-        first = world.rank * config.n_envs
+        first = 0 if config.shared_hosts else world.rank * config.n_envs
         self.envs = [
             Environment(
                 config,
                 index,
                 _derived_seed(config.seed, "env", first + index),
-                _SlotReporter(self.recorder, index),
+                SlotReporter(self.recorder, self.tally, index),
+                self.hosts,
             )
             for index in range(config.n_envs)
         ]
@@ -116,7 +134,6 @@ class _Training:
         self.epoch = 0
         """Epochs completed in this episode."""
         self.resumed = False
-        self.op_counts: Counter[str] = Counter()
 
     def run(self, on_epoch: Callable[[Progress], None] | None, checkpoint_path: Path | None) -> None:
         config = self.config
@@ -128,20 +145,28 @@ class _Training:
                     progress = self._progress(outcomes)
                     due = progress.done % config.checkpoint_every == 0 or progress.done == progress.total
                     if checkpoint_path is not None and due:
-                        save_checkpoint(checkpoint_path, config, self._state_dict())
+                        save_checkpoint(checkpoint_path, config, self._state_dict(), self.group)
                     if on_epoch is not None:
                         on_epoch(progress)
                 for env in self.envs:
                     self.recorder.episode_end(env.index, outcome="timeout")
                     env.reset()
+                self.tally.episode_ended()
+                learned = self.policy.episode_ended() if self.decides else None
+                if learned is not None:
+                    self.recorder.policy_updated(learned)
                 self.episode, self.epoch = self.episode + 1, 0
 
     def _train_epoch(self) -> list[Outcome]:
         """One decision and one epoch of every environment, in lockstep."""
-        decisions = [self.policy.decide(env.observe()) for env in self.envs]
+        decisions = self.hosts.broadcast(
+            [self.holdout.apply(self.policy.decide(env.observe())) for env in self.envs]
+            if self.decides
+            else []
+        )
         outcomes = []
         for env, decision in zip(self.envs, decisions, strict=True):
-            self.op_counts[decision.op.name] += 1
+            self.tally.ops[decision.op.name] += 1
             self.recorder.decision(
                 env.index,
                 decision.slot,
@@ -151,9 +176,13 @@ class _Training:
                 legal_ops=decision.legal_ops,
                 op_probs=decision.op_probs,
                 slot_probs=decision.slot_probs,
+                value_estimate=decision.value,
                 blueprint=decision.blueprint,
+                intended_op=decision.intended_op,
+                intended_slot=decision.intended_slot,
+                holdout_probability=decision.holdout_probability,
             )
-            # What the decision does in a slot reaches the recorder from there, through _SlotReporter.
+            # What the decision does in a slot reaches the recorder from there, through SlotReporter.
             outcome = env.step(decision)
             self.recorder.epoch_end(
                 env.index,
@@ -165,6 +194,8 @@ class _Training:
                 train_loss=outcome.train_loss,
                 train_accuracy=outcome.train_accuracy,
             )
+            if self.decides:
+                self.policy.rewarded(env.index, outcome.reward)
             outcomes.append(outcome)
         self.epoch += 1
         return outcomes
@@ -191,9 +222,10 @@ class _Training:
 
     def load(self, checkpoint_path: Path | None) -> None:
         """Take up where the checkpoint was written: after an epoch, before the next decision."""
-        state = load_checkpoint(checkpoint_path, self.config)
+        state = load_checkpoint(checkpoint_path, self.config, self.group)
         self.episode, self.epoch = state["episode"], state["epoch"]
         self.policy.load_state_dict(state["policy"])
+        self.holdout.load_state_dict(state["holdout"])
         self.recorder.load_state_dict(state["recorder"])
         for env, saved in zip(self.envs, state["envs"], strict=True):
             env.load_state_dict(saved)
@@ -204,6 +236,7 @@ class _Training:
             "episode": self.episode,
             "epoch": self.epoch,
             "policy": self.policy.state_dict(),
+            "holdout": self.holdout.state_dict(),
             "recorder": self.recorder.state_dict(),
             "envs": [env.state_dict() for env in self.envs],
         }
@@ -218,38 +251,9 @@ class _Training:
             loss=fmean(outcome.loss for outcome in outcomes),
             params=fmean(outcome.params for outcome in outcomes),
             reward=fmean(outcome.reward for outcome in outcomes),
-            op_counts=dict(self.op_counts),
+            op_counts=dict(self.tally.ops),
+            reversal_rate=self.tally.reversal_rate,
         )
-
-
-class _SlotReporter:
-    """Tells the recorder what happens in the slots of one environment."""
-
-    def __init__(self, recorder: InternalOpRecorder, env: int) -> None:
-        self._recorder = recorder
-        self._env = env
-
-    def germinated(self, slot_id: str, blueprint: str, seed: Seed) -> None:
-        self._recorder.seed_added(
-            self._env,
-            slot_id,
-            seed.level,
-            seed.max_level,
-            blueprint=blueprint,
-            params=seed.active_param_count(),
-        )
-
-    def level_changed(self, slot_id: str, from_level: int, to_level: int, active_params: int) -> None:
-        self._recorder.level_changed(self._env, slot_id, from_level, to_level, active_params=active_params)
-
-    def stage_changed(self, slot_id: str, from_stage: str, to_stage: str) -> None:
-        self._recorder.stage_changed(self._env, slot_id, from_stage, to_stage)
-
-    def pruned(self, slot_id: str) -> None:
-        self._recorder.seed_removed(self._env, slot_id, "policy")
-
-    def fossilized(self, slot_id: str) -> None:
-        self._recorder.seed_removed(self._env, slot_id, FOSSILIZED)
 
 
 def _derived_seed(seed: int, what: str, index: int) -> int:

@@ -1,0 +1,94 @@
+"""What a policy did in an episode, and what came of it: the batch that it learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+__all__ = ["Batch", "Rollout", "advantage_estimates", "batch_of"]
+
+
+@dataclass(slots=True)
+class Rollout:
+    """One environment's episode so far: a tensor or a number for each decision; see ``Batch``."""
+
+    features: list[Tensor] = field(default_factory=list)
+    op_masks: list[Tensor] = field(default_factory=list)
+    slot_masks: list[Tensor] = field(default_factory=list)
+    ops: list[int] = field(default_factory=list)
+    slots: list[int] = field(default_factory=list)
+    log_probs: list[float] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+    rewards: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Decisions of all environments, one after the other; the first dimension of every tensor."""
+
+    features: Tensor
+    """(decisions, features)"""
+    op_masks: Tensor
+    """(decisions, ops)"""
+    slot_masks: Tensor
+    """(decisions, ops, slots)"""
+    ops: Tensor
+    """Index of the op chosen."""
+    slots: Tensor
+    """Index of the slot chosen, 0 for NOOP."""
+    log_probs: Tensor
+    """Of op and slot together, under the policy that chose them."""
+    values: Tensor
+    """What its critic expected."""
+    advantages: Tensor
+    """How much better it went than expected; of mean 0 and standard deviation 1 over the batch."""
+    returns: Tensor
+    """What the critic should have expected."""
+
+    def at(self, index: Tensor) -> Batch:
+        """The decisions with these indices."""
+        return Batch(*(getattr(self, name)[index] for name in self.__slots__))
+
+
+def batch_of(rollouts: Sequence[Rollout], gamma: float, gae_lambda: float) -> Batch:
+    """The whole episodes of all environments as one batch.
+
+    Args:
+        rollouts: one for each environment, with a reward for each decision.
+        gamma: discount of rewards.
+        gae_lambda: how far advantages trust rewards (1) rather than the critic (0).
+    """
+    estimates = torch.cat(
+        [advantage_estimates(one.rewards, one.values, gamma, gae_lambda) for one in rollouts]
+    )
+    values = torch.tensor([value for one in rollouts for value in one.values])
+    return Batch(
+        features=torch.stack([row for one in rollouts for row in one.features]),
+        op_masks=torch.stack([row for one in rollouts for row in one.op_masks]),
+        slot_masks=torch.stack([row for one in rollouts for row in one.slot_masks]),
+        ops=torch.tensor([op for one in rollouts for op in one.ops]),
+        slots=torch.tensor([slot for one in rollouts for slot in one.slots]),
+        log_probs=torch.tensor([share for one in rollouts for share in one.log_probs]),
+        values=values,
+        advantages=(estimates - estimates.mean()) / (estimates.std() + 1e-8),
+        returns=estimates + values,
+    )
+
+
+def advantage_estimates(
+    rewards: Sequence[float], values: Sequence[float], gamma: float, gae_lambda: float
+) -> Tensor:
+    """Generalised advantage estimates of one whole episode, float32 of shape (epochs,).
+
+    ``A_t = sum_k (gamma lambda)^k d_(t+k)`` with ``d_t = r_t + gamma V_(t+1) - V_t``, and V = 0 after
+    the end: an episode ends by its own rules, so nothing is left to expect.
+    """
+    estimates, estimate, following = [], 0.0, 0.0
+    for reward, value in zip(reversed(rewards), reversed(values), strict=True):
+        estimate = reward + gamma * following - value + gamma * gae_lambda * estimate
+        estimates.append(estimate)
+        following = value
+    return torch.tensor(estimates[::-1])
