@@ -6,9 +6,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 CLIENTS := tests/clients
 INSTALLED := $(CLIENTS)/node_modules/.clients $(CLIENTS)/.venv/.clients
 
-BENCHMARKS := store ingest cold growth process mcp sanctum
+BENCHMARKS := store ingest cold growth process mcp sanctum emit trackers effects
+PEERS := benchmarks/.venv
 
-.PHONY: demo test test-clients bench runs schema figures picture readme questions clean
+.PHONY: demo test test-clients bench peers runs schema figures picture experiment readme questions clean
 
 demo: $(VENV)/.demo ## what an assistant sees, over a real MCP connection
 	@$(BIN)/python examples/demo.py
@@ -26,6 +27,11 @@ test-clients: $(VENV)/.dev $(INSTALLED) ## the MCP server with clients that nobo
 # BENCH="--events 10000 --rounds 1" makes it quick; BENCH=--large adds 10 million events.
 bench: $(VENV)/.dev ## measure Karn beside the same work without it
 	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.bench_$$name $(BENCH) || exit 1; done
+
+peers: ## install what bench_emit compares with, apart from the project
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements-emit.txt
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -62,6 +68,9 @@ schema: $(VENV)/.dev ## write docs/events.schema.json from the contracts
 figures: $(VENV)/.dev ## draw the figures of docs/metrics.md
 	$(BIN)/python docs/make_figures.py
 
+experiment: $(VENV)/.dev ## train the policies, draw docs/learning.png, judge the ladder by the exit gates (half an hour)
+	$(BIN)/python docs/make_experiment.py
+
 picture: $(VENV)/.dev ## draw Sanctum's picture for the README from a recorded run
 	$(BIN)/python docs/make_picture.py
 
@@ -72,4 +81,4 @@ questions: $(VENV)/.dev ## fill docs/questions.md by asking the server
 	PYTHONPATH=tests:tests/karn/mcp $(BIN)/python docs/make_questions.py
 
 clean:
-	rm -rf $(VENV) $(CLIENTS)/.venv $(CLIENTS)/node_modules build dist
+	rm -rf $(VENV) $(PEERS) $(CLIENTS)/.venv $(CLIENTS)/node_modules build dist

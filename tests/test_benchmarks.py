@@ -14,7 +14,18 @@ import pytest
 from support import ROOT
 
 LINUX = sys.platform == "linux"
-TABLES = {"store": 1, "ingest": 2, "cold": 1, "growth": 2, "process": 2, "mcp": 3, "sanctum": 4}
+TABLES = {
+    "store": 1,
+    "ingest": 2,
+    "cold": 1,
+    "growth": 2,
+    "process": 2,
+    "mcp": 3,
+    "sanctum": 4,
+    "emit": 3,
+    "trackers": 1,
+    "effects": 1,
+}
 """How many tables each benchmark writes."""
 QUESTIONS = {
     "thrash check",
@@ -101,6 +112,28 @@ def test_the_viewer_is_measured_in_a_terminal_beside_others(tmp_path: Path) -> N
     assert all(live[f"{way} cpu %"] > 0 for way in ("sanctum", "seed widget"))
     assert 0 < seen["median ms"] <= seen["worst ms"]
     assert [row["viewer"] for row in tables["idle"]] == ["empty app", "sanctum, ended run", "sanctum, paused"]
+
+
+def test_every_event_lands_whichever_way_it_is_logged(tmp_path: Path) -> None:
+    tables = measured("emit", tmp_path, "--epochs", "1")
+    assert len(tables) == TABLES["emit"]
+    ways = {row["way"]: row for row in tables["emit"]}
+    assert {"karn", "karn buffered", "json.dumps", "json.dumps, flush", "write alone"} <= ways.keys()
+    assert all(row["landed %"] == 100 and row["caller us"] > 0 for row in ways.values())
+    assert [row["what"] for row in tables["landed"]] == [
+        "burst, karn",
+        "burst, karn buffered",
+        "kill -9, karn",
+    ]
+    assert all(row["landed"] == row["emitted"] > 0 for row in tables["landed"])
+    assert all(row["cpu ms"] > 0 for row in tables["training"])
+
+
+def test_the_tracker_answers_as_the_seeds_formula_at_every_window(tmp_path: Path) -> None:
+    tables = measured("trackers", tmp_path)
+    assert len(tables) >= TABLES["trackers"]  # and one more where trackers of many environments are built
+    assert [row["window"] for row in tables["scalar"]] == [10, 50, 500]
+    assert all(row["tracker"] > 0 for row in tables["scalar"])
 
 
 def test_growth_is_fitted_over_events_and_runs(tmp_path: Path) -> None:

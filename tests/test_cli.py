@@ -235,7 +235,7 @@ class TestOthers:
     def test_sanctum_once_prints_the_state_as_text_and_as_data(self):
         text = karn("sanctum", "oscillate", "--once", "-d", EXAMPLES)
         assert text.returncode == 0
-        assert "thrashing in 4 of 4 slots" in text.stdout
+        assert "thrashing in 4 of 4 judged slots" in text.stdout
         state = json.loads(karn("sanctum", "oscillate", "--once", "--json", "-d", EXAMPLES).stdout)
         assert state
         assert "--once" in error_of("sanctum", "--json", "-d", EXAMPLES)

@@ -35,9 +35,10 @@ def state_line(now: Progress) -> str:
     ops = [f"{counts.get(op.name, 0)} {name}" for op, name in _NAMED.items()]
     others = sum(counts.values()) - sum(counts.get(op.name, 0) for op in _NAMED)
     rate = "-" if now.reversal_rate is None else f"{now.reversal_rate:.2f}"
+    # What a narrow terminal cuts off comes last.
     return (
-        f"accuracy {now.accuracy:.3f}  params {now.params:,.0f}  "
-        f"{', '.join(ops)}, {others} other  reversal rate {rate}"
+        f"accuracy {now.accuracy:.3f}  reversal rate {rate}  "
+        f"{', '.join(ops)}, {others} other  params {now.params:,.0f}"
     )
 
 

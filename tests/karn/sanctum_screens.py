@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import re
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
+from picture_text import screen_lines
 from sanctum_support import fixed_now
+from textual.pilot import Pilot
 from textual.widgets import Static
 
 from esper.karn.sanctum.app import SanctumApp
@@ -17,8 +16,6 @@ from esper.karn.sanctum.widgets.internal_level import InternalLevelWidget
 
 NEVER_S = 10_000.0
 """Refresh interval of an app whose every poll is the test's own."""
-SCREENS = Path(__file__).parent / "screens"
-"""What the screen should look like, as text. KARN_UPDATE_SCREENS=1 writes them anew: look at each."""
 
 
 def viewer(folder: Path, run_dir: str | None = None, **options: Any) -> SanctumApp:
@@ -43,31 +40,15 @@ def text_of(app: SanctumApp, selector: str) -> str:
 
 
 def screen_text(app: SanctumApp) -> str:
-    """The screen as lines of text, taken from its picture."""
-    picture = ElementTree.fromstring(app.export_screenshot())
-    lines: dict[int, list[str]] = {}
-    for part in picture.iter("{http://www.w3.org/2000/svg}text"):
-        found = re.search(r"line-(\d+)", part.get("clip-path") or "")
-        if found is not None:
-            line = lines.setdefault(int(found[1]), [" "] * app.size.width)
-            start = round(float(part.get("x") or 0) / 12.2)
-            text = (part.text or "").replace("\xa0", " ")
-            line[start : start + len(text)] = text
-    rows = ["".join(lines.get(row, [])).rstrip() for row in range(app.size.height)]
-    return "\n".join(rows) + "\n"
+    """The screen as lines of text."""
+    return "\n".join(screen_lines(app)) + "\n"
 
 
-async def look(name: str, app: SanctumApp, size: tuple[int, int], *keys: str) -> None:
-    """Press keys, and see that the screen is as it was when somebody last looked at it."""
-    async with app.run_test(size=size) as pilot:
+async def settle(pilot: Pilot[None]) -> None:
+    """Wait until the app has read everything, and drawn it."""
+    app = pilot.app
+    assert isinstance(app, SanctumApp)
+    await pilot.pause()
+    while app.behind:
+        app._poll_and_refresh()
         await pilot.pause()
-        while app.behind:
-            app._poll_and_refresh()
-            await pilot.pause()
-        await pilot.press(*keys)
-        await pilot.pause()
-        shown = screen_text(app)
-    path = SCREENS / f"{name}.txt"
-    if "KARN_UPDATE_SCREENS" in os.environ:
-        path.write_text(shown, encoding="utf-8")
-    assert shown == path.read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -195,6 +196,40 @@ def test_on_random_runs_of_two_ranks_that_are_resumed_any_number_of_times(seed, 
             for rank in range(2):
                 run.write_attempt(rank, resumed=attempt > 0)
         assert_all_agree(Path(folder), "run")
+
+
+UNREADABLE = [
+    {},
+    {"max_level": None},
+    {"max_level": "x"},
+    {"max_level": 3.7},
+    {"max_level": 2**40},
+    {"max_level": -1},
+]
+
+
+@pytest.mark.parametrize("some_can_be_read", [False, True])
+@pytest.mark.parametrize("fields", UNREADABLE, ids=str)
+def test_on_level_changes_of_which_a_field_cannot_be_read(tmp_path, fields, some_can_be_read):
+    (tmp_path / "run").mkdir()
+    told = {"env_id": 0, "episode_idx": 0, "slot_id": "r0c0", "internal_kind": "x"}
+    with open(tmp_path / "run" / "events.jsonl", "w") as file:
+        for op in range(40):
+            levels = {"from_level": 1 + op % 2, "to_level": 2 - op % 2}
+            readable = (some_can_be_read and op % 5 == 0) or (op == 3 and fields == {"max_level": -1})
+            data = told | levels | ({"max_level": 4} if readable else fields)
+            if op == 17:
+                data["from_level"] = "nowhere"
+            event = {"event_type": "SEED_INTERNAL_LEVEL_CHANGED", "epoch": op, "data": data}
+            if op == 21:
+                del data["slot_id"]
+                event["slot_id"] = "r0c0"
+            file.write(json.dumps(event) + "\n")
+    assert_all_agree(tmp_path, "run")
+    feed = read(tmp_path / "run")
+    snapshot = feed.snapshot(utc_now())
+    assert (snapshot.n_pairs, snapshot.run.bad_lines) == (38, 1)
+    assert (snapshot.slots[0, "r0c0"].max_level == 4) == (some_can_be_read or fields == {"max_level": -1})
 
 
 @pytest.mark.parametrize("run_dir", sorted(path.name for path in RECORDED.iterdir() if path.is_dir()))

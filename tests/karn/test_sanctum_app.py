@@ -29,7 +29,8 @@ class TestScreen:
         app = viewer(folder)
         async with app.run_test(size=(120, 36)):
             assert "oscillate  ■ finished" in text_of(app, "#run")
-            assert "thrashing in 1 of 9 slots: env 0 r0c0 (free rate 0.97, n 31)" in text_of(app, "#verdict")
+            verdict = text_of(app, "#verdict")
+            assert "thrashing in 1 of 1 judged slot: env 0 r0c0 (free rate 0.97, n 31)" in verdict
             assert levels(app).splitlines()[1].split()[:2] == ["0", "r0c0"]
             assert "episode 0 epoch 22" in text_of(app, "#changes")
 
@@ -74,8 +75,14 @@ class TestScreen:
             shutil.rmtree(folder / "oscillate")
             app._poll_and_refresh()
             await pilot.pause()
-            assert "waiting" in text_of(app, "#run")
-            assert levels(app) == "no seed yet"
+            assert "oscillate  ∅ gone" in text_of(app, "#run")
+            assert "the folder is gone: what is shown is the last that was read" in text_of(app, "#run")
+            assert app.snapshot.run.status == "gone"
+            assert "r0c0" in levels(app)
+            thrashing_run(fixed_recorder(folder, "oscillate"))
+            app._poll_and_refresh()
+            await pilot.pause()
+            assert "oscillate  ■ finished" in text_of(app, "#run")
 
     async def test_reads_a_long_run_bit_by_bit(self, tmp_path, monkeypatch):
         with training(tmp_path) as recorder:
@@ -85,7 +92,9 @@ class TestScreen:
         app = viewer(tmp_path)
         async with app.run_test() as pilot:
             assert app.behind
-            assert re.search(r"read \d+ %", text_of(app, "#run"))
+            assert re.search(r"▶ reading \d+ %", text_of(app, "#run"))
+            assert "up to " in text_of(app, "#run")
+            assert not re.search(r"/s\b|running|ago", text_of(app, "#run")), "nobody trains at this pace"
             while app.behind:
                 app._poll_and_refresh()
                 await pilot.pause()

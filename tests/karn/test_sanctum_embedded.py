@@ -101,7 +101,7 @@ class TestTraining:
     def test_is_not_stopped_by_ctrl_c_in_the_viewer_but_after_it(self, tmp_path):
         with terminal(karn(*TRAIN, *LONG, "--sanctum", "-d", tmp_path), ENVIRONMENT) as shown:
             shown.wait_for(RUNNING)
-            shown.press("\x03\x03q")
+            shown.press("\x03")
             shown.wait_for_bytes(MAIN_SCREEN)
             shown.wait_for(r"accuracy \d", start=len(shown.text))
             shown.press("\x03")

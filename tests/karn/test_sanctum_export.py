@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -57,9 +57,8 @@ class TestRows:
     def test_hold_every_number_of_the_slot_and_its_verdict(self):
         apart = {"verdict", "place"}
         of_state = {field.name for field in fields(SlotInternalState)} - apart
-        assert set(COLUMNS) == {"run_dir"} | of_state | {"band", "indicator"} | set(
-            SlotVerdict.__struct_fields__
-        )
+        of_run = {"run_dir", "moment_episode", "moment_epoch"}
+        assert set(COLUMNS) == of_run | of_state | {"band", "indicator"} | set(SlotVerdict.__struct_fields__)
         assert len(set(COLUMNS)) == len(COLUMNS)
 
     def test_stand_in_the_order_of_the_screen_in_both_forms(self, snapshot, tmp_path):
@@ -76,6 +75,16 @@ class TestRows:
                     assert float(text[name]) == value
                 elif value is None:
                     assert text[name] == ""
+
+    def test_say_of_which_moment_they_are(self, snapshot, tmp_path):
+        past = replace(snapshot, moment=(0, 7))
+        for shown, moment in ((snapshot, (None, None)), (past, (0, 7))):
+            for row in json.loads(export_view("json", rows_of(shown), shown, tmp_path).read_text())["rows"]:
+                assert (row["moment_episode"], row["moment_epoch"]) == moment
+            for row in as_csv(export_view("csv", rows_of(shown), shown, tmp_path)):
+                assert (row["moment_episode"], row["moment_epoch"]) == tuple(
+                    "" if part is None else str(part) for part in moment
+                )
 
     def test_agree_with_the_view_of_the_store(self, snapshot, tmp_path):
         found = {

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sanctum_support import LATER, START, fixed_recorder, play, read, thrashing_run, training, zigzag
 
 from esper.karn.collector import TelemetryCollector
+from esper.karn.jsonl.ends import EndsReader
 from esper.karn.jsonl.timestamps import parse_timestamp
 from esper.karn.sanctum.feed import RunFeed
 from esper.karn.sanctum.follow import RunFollower
-from esper.karn.sanctum.run_ends import EndsReader
 from esper.karn.sanctum.runs import event_files, newest_run
 from esper.karn.sanctum.status import median_gap_s, run_status
 from esper.leyline import EventsDroppedPayload, TelemetryEventType
@@ -270,9 +271,29 @@ class TestFollowing:
         lines_at(tmp_path / "b", "2026-03-02T00:00:00")
         follower = self.follow(tmp_path)
         follower.poll(WHOLE, LATER)
+        before = follower.snapshot(LATER)
         shutil.rmtree(tmp_path / "b")
         assert follower.poll(WHOLE, LATER)
-        assert follower.position(LATER).run_dir == "a"
-        shutil.rmtree(tmp_path / "a")
-        assert follower.poll(WHOLE, LATER)
-        assert follower.snapshot(LATER).run.status == "waiting"
+        for _ in range(20):
+            assert not follower.poll(WHOLE, LATER)
+        run = follower.position(LATER)
+        assert (run.run_dir, run.status, run.over) == ("b", "gone", True)
+        assert follower.snapshot(LATER) == replace(before, run=run)
+
+    @pytest.mark.parametrize("other", ["a", "c"])
+    def test_leaves_a_deleted_run_for_one_that_is_written_to(self, tmp_path, other):
+        lines_at(tmp_path / "a", "2026-03-01T00:00:00")
+        lines_at(tmp_path / "b", "2026-03-02T00:00:00")
+        follower = self.follow(tmp_path)
+        follower.poll(WHOLE, LATER)
+        shutil.rmtree(tmp_path / "b")
+        follower.poll(WHOLE, LATER)
+        if other == "a":
+            shutil.rmtree(tmp_path / "a")
+        lines_at(tmp_path / other, "2026-03-03T00:00:00", "2026-03-03T00:00:01")
+        for _ in range(20):
+            follower.poll(WHOLE, LATER, stay=True)
+        assert follower.position(LATER).status == "gone", "who looks at its past stays with it"
+        for _ in range(20):
+            follower.poll(WHOLE, LATER)
+        assert follower.position(LATER).run_dir == other

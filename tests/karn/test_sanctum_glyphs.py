@@ -40,9 +40,9 @@ class TestTables:
     @both
     def test_every_band_trend_and_status_has_its_sign(self, glyphs):
         assert glyphs.bands.keys() == set(BANDS) | {"insufficient_data"}
-        assert glyphs.trends.keys() == {"grow", "shrink", "stable", "fossilized"}
+        assert glyphs.trends.keys() == {"grow", "shrink", "stable", "germinated", "pruned", "fossilized"}
         documented = (run_status.__doc__ or "").split(".")[0].replace(" or ", ", ")
-        assert glyphs.statuses.keys() == {word.split()[0] for word in documented.split(", ")}
+        assert glyphs.statuses.keys() == {word.split()[0] for word in documented.split(", ")} | {"gone"}
 
     @both
     def test_every_sign_fills_one_cell(self, glyphs):

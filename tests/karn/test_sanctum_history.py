@@ -97,7 +97,8 @@ class TestSnapshotsAt:
     def test_before_the_first_position_show_seeds_alone(self, recorded):
         snapshot = feed_of(recorded[0]).snapshot_at((0, 0), LATER)
         assert {row.levels for row in snapshot.slots.values()} == {(1,)}
-        assert (snapshot.verdicts, snapshot.changes, snapshot.effects) == ((), (), ())
+        assert (snapshot.verdicts, snapshot.effects) == ((), ())
+        assert {change.kind for change in snapshot.changes} == {"germinated"}
 
     def test_leave_out_what_a_resumed_training_took_back(self, tmp_path):
         levels = zigzag(1, 2, 60)
@@ -190,6 +191,34 @@ class TestFirstThrash:
 
 
 class TestSlotHistory:
+    def test_tells_of_the_begins_and_ends_of_its_seeds_among_the_ops(self, tmp_path):
+        with training(tmp_path) as recorder:
+            recorder.seed_added(0, "r0c0", 1, 4)
+            last = play(recorder, 0, "r0c0", [1, 2, 1])
+            recorder.seed_removed(0, "r0c0", "no gain")
+            recorder.seed_added(0, "r0c0")
+            recorder.seed_removed(0, "r0c0", "fossilized")
+            recorder.seed_added(0, "r0c1", 0, 4)
+        feed = feed_of(tmp_path)
+        told = [(op.kind, op.from_level, op.to_level) for op in feed.slot_history((0, "r0c0"))]
+        assert told == [
+            ("germinated", None, 1),
+            ("changed", 1, 2),
+            ("changed", 2, 1),
+            ("pruned", None, None),
+            ("germinated", None, None),
+            ("fossilized", None, None),
+        ]
+        assert feed.slot_history((0, "r0c0"), limit=4)[0].reversal, (
+            "the second op, after one that is left out"
+        )
+        changes = feed.snapshot(LATER).changes
+        assert [(change.kind, change.from_level, change.to_level) for change in changes[:-1]] == told
+        assert changes[-1].slot_id == "r0c1"
+        assert {change.epoch for change in changes[3:]} == {last}
+        assert all(change.timestamp for change in changes)
+        assert feed.snapshot_at(feed.positions()[-1], LATER).changes == changes
+
     def test_tells_each_op_with_its_outcome(self, tmp_path):
         with training(tmp_path) as recorder:
             recorder.seed_added(0, "r0c0", 1, 4)
@@ -200,7 +229,9 @@ class TestSlotHistory:
                 recorder.level_changed(0, "r0c0", before, after)
                 recorder.epoch_end(0, epoch + 1, 1.0 / (epoch + 1), 0.5)
         feed = feed_of(tmp_path)
-        ops = feed.slot_history((0, "r0c0"))
+        planted, *history = feed.slot_history((0, "r0c0"))
+        ops = tuple(history)
+        assert (planted.kind, planted.from_level, planted.to_level) == ("germinated", None, 1)
         assert [(op.from_level, op.to_level) for op in ops] == list(pairwise(levels))
         assert [op.reversal for op in ops] == [False, False, True, False, False]
         assert [op.free for op in ops] == [False, True, True, True, True]
@@ -218,5 +249,5 @@ class TestSlotHistory:
         with training(tmp_path) as recorder:
             recorder.seed_added(0, "r0c0", 1, 4)
             recorder.level_changed(0, "r0c0", 1, 2)
-        (op,) = feed_of(tmp_path).slot_history((0, "r0c0"))
+        _, op = feed_of(tmp_path).slot_history((0, "r0c0"))
         assert (op.loss_advantage, op.accuracy_advantage, op.op_probability) == (None, None, None)

@@ -10,7 +10,7 @@ from sanctum_support import fixed_recorder, play, thrashing_run, training
 from textual.command import CommandPalette
 
 from esper.karn.collector import TelemetryCollector
-from esper.karn.sanctum.commands import COMMANDS, HELP_COMMANDS, PAGE_COMMANDS
+from esper.karn.sanctum.commands import CHOOSE_COMMANDS, COMMANDS, COPY_COMMANDS, HELP_COMMANDS, PAGE_COMMANDS
 from esper.karn.sanctum.screens.compare import ComparePage
 from esper.karn.sanctum.screens.help import HelpScreen
 from esper.karn.sanctum.screens.runs import RunChooser
@@ -135,8 +135,31 @@ class TestChoose:
     async def test_a_search_without_match_says_so(self, app):
         async with app.run_test(size=HIGH) as pilot:
             await pilot.press("slash", *"[x]", "enter")
-            assert notes(app) == ["no slot here matches '[x]'"]
+            assert notes(app) == ["no slot matches '[x]'"]
             assert app.table.cursor == 0
+
+    @pytest.mark.parametrize("size", [(80, 24), HIGH], ids=str)
+    async def test_a_band_that_there_is_not_is_answered_with_those_that_there_are(self, app, size):
+        async with app.run_test(size=size) as pilot:
+            await pilot.press("f", *"band:helthy", "enter")
+            assert "unknown band 'helthy'; did you mean healthy?" in screen_text(app)
+            await pilot.press("f", *(["backspace"] * 6), *"xy", "enter")
+            await pilot.pause()
+            assert "unknown band 'xy'; there is thrash, caution, watch, healthy" in screen_text(app)
+            await pilot.press("escape", "slash", *"band:helthy", "enter")
+            assert notes(app) == ["unknown band 'helthy'; did you mean healthy?"]
+            await pilot.press("f", *"band:cau", "enter")
+            assert "no slot matches 'band:cau' (Esc clears the filter)" in screen_text(app)
+
+    async def test_what_is_said_takes_the_place_of_what_was_said_before(self, app):
+        async with app.run_test(size=HIGH, notifications=True) as pilot:
+            await pilot.press("y", "n")
+            app.action_next(1)
+            app.action_copy("sql")  # keys may come faster than what is said about them
+            app.action_next(1)
+            await pilot.pause()
+            assert notes(app) == ["nothing is searched for yet: / asks"]
+            assert len(app.screen.query("Toast")) == 1
 
     async def test_f_filters_while_typing(self, app):
         async with app.run_test(size=HIGH) as pilot:
@@ -299,7 +322,27 @@ class TestTakeAway:
             (csv,), (data,) = tmp_path.glob("*.csv"), tmp_path.glob("*.json")
             assert len(csv.read_text().splitlines()) == 1 + 4
             assert len(json.loads(data.read_text())["rows"]) == 4
-            assert notes(app)[-1] == f"written: {data.name}"
+            assert notes(app) == [f"written: {tmp_path / data.name}"]
+
+    @pytest.mark.parametrize("key", ["x", "X", "v"])
+    async def test_without_a_run_there_is_nothing_to_write(self, tmp_path, monkeypatch, key):
+        monkeypatch.chdir(tmp_path)
+        app = viewer(tmp_path / "telemetry")
+        async with app.run_test(size=HIGH) as pilot:
+            await pilot.press(key)
+            assert notes(app) == ["there is no run to export yet"]
+        assert list(tmp_path.iterdir()) == []
+
+    async def test_rows_of_the_past_say_so(self, app, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        async with app.run_test(size=HIGH) as pilot:
+            await pilot.press("A", "x")
+            episode, epoch = app.viewing.moment
+            await pilot.pause()
+        (path,) = tmp_path.glob("*.csv")
+        head, *rows = (line.split(",") for line in path.read_text().splitlines())
+        assert {row[head.index("moment_epoch")] for row in rows} == {str(epoch)}
+        assert {row[head.index("moment_episode")] for row in rows} == {str(episode)}
 
     async def test_v_writes_the_screen(self, app, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
@@ -338,6 +381,14 @@ class TestSanctum:
     async def test_q_quits(self, app):
         async with app.run_test() as pilot:
             await pilot.press("q")
+            assert not app.is_running
+
+    @pytest.mark.parametrize(
+        "there", [(), ("question_mark",), ("enter",), ("r",), ("f", "x"), ("colon",)], ids=str
+    )
+    async def test_ctrl_c_quits_from_anywhere(self, app, there):
+        async with app.run_test() as pilot:
+            await pilot.press(*there, "ctrl+c")
             assert not app.is_running
 
     async def test_t_changes_the_theme_and_back(self, app):
@@ -391,7 +442,7 @@ class TestOneTable:
             await pilot.press("question_mark")
             await pilot.pause()
             page = screen_text(app)
-            for command in (*COMMANDS, *PAGE_COMMANDS, *HELP_COMMANDS):
+            for command in (*COMMANDS, *PAGE_COMMANDS, *CHOOSE_COMMANDS, *COPY_COMMANDS, *HELP_COMMANDS):
                 assert any(
                     command.shown_keys in line and command.help in line for line in page.splitlines()
                 ), command
@@ -401,8 +452,8 @@ class TestOneTable:
             bound = set(app._bindings.key_to_bindings)
             listed = {key for command in COMMANDS for key in command.keys.split(",")}
             assert listed <= bound
-            # Textual's own, which it keeps for itself.
-            assert bound - listed <= {"ctrl+q", "ctrl+c"}
+            # Textual's own.
+            assert bound - listed <= {"ctrl+q"}
             offered = [command.help for command in app.get_system_commands(app.screen)]
             assert offered == [command.help for command in COMMANDS]
             await pilot.press("question_mark")
@@ -410,9 +461,21 @@ class TestOneTable:
             assert on_page <= set(app.screen._bindings.key_to_bindings)
 
     def test_no_key_means_two_things(self):
-        for commands in (COMMANDS, (*PAGE_COMMANDS, *HELP_COMMANDS)):
+        for commands in (COMMANDS, (*PAGE_COMMANDS, *CHOOSE_COMMANDS, *COPY_COMMANDS, *HELP_COMMANDS)):
             keys = [key for command in commands for key in command.keys.split(",")]
             assert len(keys) == len(set(keys))
+
+    async def test_pages_that_can_be_copied_say_so_in_the_footer(self, app):
+        async with app.run_test(size=(80, 24)) as pilot:
+            for key, copies in (("enter", True), ("question_mark", False), ("r", False)):
+                await pilot.press(key)
+                await pilot.pause()
+                assert ("y Copy SQL  Y Copy MCP call" in screen_text(app).splitlines()[-1]) == copies
+                assert ("Enter Choose" in screen_text(app).splitlines()[-1]) == (key == "r")
+                await pilot.press("escape")
+            await pilot.press("c", "enter")
+            await pilot.pause()
+            assert "y Copy SQL  Y Copy MCP call" in screen_text(app).splitlines()[-1]
 
     async def test_the_footer_fits_80_columns(self, app):
         async with app.run_test(size=(80, 24)) as pilot:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -32,15 +33,22 @@ class TestText:
         lines = text.splitlines()
         assert lines[0] == "oscillate  ■ finished  last event 2026-03-01 12:01:30 UTC"
         assert lines[1] == "1 rank  362 events  0 bad lines"
-        assert lines[2].startswith("✖ thrashing in 1 of 9 slots: env 0 r0c0")
-        assert lines[5].split()[:4] == ["0", "r0c0", "3/4", "███░"]
+        assert lines[2].startswith("✖ thrashing in 1 of 1 judged slot: env 0 r0c0")
+        assert lines[6].split()[:4] == ["0", "r0c0", "3/4", "███░"]
         assert "latest changes (times in UTC)" in lines
-        assert text.endswith("4 → 3 of 4   episode 0 epoch 21\n12:01:29  ▼ env 2 r0c0      "
-                             "3 → 2 of 4   episode 0 epoch 22\n")  # fmt: skip
+        assert text.endswith("3 → 2 of 4   episode 0 epoch 22\n12:01:30  ◇ env 2 r0c3      "
+                             "fossilized   episode 0 epoch 23\n")  # fmt: skip
 
     @pytest.mark.parametrize("width", [20, 80, 200])
     def test_keeps_to_its_width(self, folder, width):
         assert max(map(len, once_text(folder, width=width).splitlines())) <= width
+
+    @pytest.mark.parametrize(("columns", "width"), [("60", 60), ("140", 140), ("1", 20), ("", 100)])
+    def test_is_as_wide_as_the_environment_says(self, folder, columns, width):
+        command = [sys.executable, "-m", "esper", "sanctum", "--once", "-d", str(folder)]
+        environment = {**os.environ, "COLUMNS": columns, "KARN_ASCII": "0", "PYTHONIOENCODING": "utf-8"}
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        assert done.stdout == once_text(folder, width=width)
 
     def test_has_colours_only_if_asked(self, folder):
         assert "\x1b" not in once_text(folder)
@@ -69,7 +77,8 @@ class TestData:
         assert [slot["slot_id"] for slot in data["slots"]] == [v.slot_id for v in snapshot.verdicts]
         assert len(data["rows"]) == 12
         assert data["rows"][0]["verdict"] == "thrashing"
-        assert data["changes"][-1]["to_level"] == 2
+        assert data["changes"][-1]["kind"] == "fossilized"
+        assert (data["changes"][-2]["kind"], data["changes"][-2]["to_level"]) == ("changed", 2)
 
     def test_keeps_names_as_they_are(self, tmp_path):
         with training(tmp_path) as recorder:
@@ -158,4 +167,4 @@ def test_many_slots_that_thrash_together_are_said_to(tmp_path):
     write_run(tmp_path, "wide", policy="oscillate", n_envs=16, slots=slots, episodes=1, epochs=12)
     text = once_text(tmp_path, "wide")
     assert "thrashing, taken together: reversal rate 1.00" in text
-    assert "none of 64 slots named thrashing" in text.replace("\n", " ")
+    assert "none of 64 judged slots named thrashing" in text.replace("\n", " ")

@@ -146,6 +146,7 @@ class TestIdle:
             for _ in range(20):
                 app._poll_and_refresh()
             assert painted == []
+            assert not app.screen._dirty_widgets
 
     async def test_a_finished_run_is_not_judged_again(self, tmp_path, monkeypatch):
         thrashing_run(fixed_recorder(tmp_path, "oscillate"))

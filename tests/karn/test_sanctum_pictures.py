@@ -1,161 +1,179 @@
-"""What the screen looks like in every state: text pictures that somebody has looked at."""
+"""What the screen looks like in every state, size and look: pictures that somebody has looked at."""
 
 from __future__ import annotations
 
-import json
-import os
-from datetime import timedelta
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sanctum_screens import look, viewer
-from sanctum_support import START, FixedSink, fixed_recorder, play, thrashing_run, zigzag
+from picture_album import SCREENS, album, album_text, difference
+from picture_states import STATES, THREE_SIZES, State, Terminal
+from picture_text import Picture, picture, screen_lines
+from sanctum_screens import settle, viewer
 
+from esper.karn.sanctum.app import SanctumApp
 from esper.karn.sanctum.glyphs import ASCII
-from esper.leyline import EventSink
-from esper.simic.training.recorder import InternalOpRecorder
+from esper.karn.sanctum.theme import DARK, LIGHT
 
-THREE_SIZES = [(140, 40), (80, 24), (20, 5)]
+TELEMETRY = Path("telemetry")
+BY_NAME = {state.name: state for state in STATES}
+PROMISED = (
+    "healthy",
+    "caution",
+    "thrash",
+    "insufficient_data",
+    "stalled",
+    "crashed",
+    "bad_lines",
+    "empty_folder",
+    "filter_without_match",
+    "slot",
+    "comparison",
+    "rows_1152",
+)
+"""The states that have a picture in each size."""
+MOST_BYTES = 600_000
+"""Of all pictures together."""
 
 
-def size_of(size) -> str:
-    return f"{size[0]}x{size[1]}"
+def open_viewer(state: State, **options: Any) -> SanctumApp:
+    return viewer(TELEMETRY, state.run_dir, now=state.now, **options)
+
+
+def name_of(look: str, size: Terminal) -> str:
+    return f"{look} {size[0]}x{size[1]}"
+
+
+async def dark_and_light(state: State) -> dict[str, Picture]:
+    """As the window is made smaller and smaller, and then, in the other look, larger and larger."""
+    pictures: dict[str, Picture] = {}
+    async with open_viewer(state).run_test(size=state.sizes[0]) as pilot:
+        await settle(pilot)
+        await pilot.press(*state.keys)
+        for size in state.sizes:
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            pictures[name_of("dark", size)] = picture(pilot.app)
+        pilot.app.action_light()
+        for size in reversed(state.sizes):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            pictures[name_of("light", size)] = picture(pilot.app)
+    return pictures
+
+
+async def opened(state: State, size: Terminal, **options: Any) -> Picture:
+    """In a terminal that has this size from the beginning."""
+    async with open_viewer(state, **options).run_test(size=size) as pilot:
+        await settle(pilot)
+        await pilot.press(*state.keys)
+        await pilot.pause()
+        return picture(pilot.app)
 
 
 @pytest.fixture
-def folder(tmp_path):
-    thrashing_run(fixed_recorder(tmp_path, "oscillate"))
-    return tmp_path
+def make(tmp_path, monkeypatch):
+    """Makes a state's telemetry in a folder that is called the same everywhere."""
+    monkeypatch.chdir(tmp_path)
+
+    def made(name: str) -> State:
+        state = BY_NAME[name]
+        state.make(TELEMETRY)
+        return state
+
+    return made
 
 
-def one_slot(telemetry_dir, name, levels, *, finished=True):
-    recorder = fixed_recorder(telemetry_dir, name)
-    recorder.training_started()
-    recorder.seed_added(0, "r0c0", levels[0], 4, blueprint="conv")
-    play(recorder, 0, "r0c0", levels)
-    if finished:
-        recorder.training_finished()
+@pytest.mark.parametrize("name", BY_NAME)
+async def test_looks_as_it_did_when_somebody_looked(name, make):
+    state = make(name)
+    pictures = await dark_and_light(state)
+    for size in state.sizes:
+        shown = pictures[name_of("ascii", size)] = await opened(state, size, glyphs=ASCII, colors="none")
+        assert "".join(shown.text).isascii()
+        assert pictures[name_of("light", size)].text == pictures[name_of("dark", size)].text
+    if state.few_colours:
+        for look, colors in (("16 colours", "16"), ("no colours", "none")):
+            shown = pictures[name_of(look, (80, 24))] = await opened(state, (80, 24), colors=colors)
+            assert shown.text == pictures["dark 80x24"].text
+    if found := difference(name, pictures):
+        pytest.fail(found, pytrace=False)
 
 
-class TestThrash:
-    @pytest.mark.parametrize("size", [*THREE_SIZES, (200, 50), (110, 32), (45, 16)], ids=size_of)
-    async def test_screen(self, folder, size):
-        await look(f"thrashing_{size_of(size)}", viewer(folder), size)
-
-    async def test_light(self, folder):
-        await look("thrashing_light", viewer(folder), (80, 24), "t")
-
-    @pytest.mark.parametrize("size", [(80, 24), (20, 5)], ids=size_of)
-    async def test_ascii(self, folder, size):
-        app = viewer(folder, glyphs=ASCII)
-        await look(f"thrashing_ascii_{size_of(size)}", app, size)
-
-    @pytest.mark.parametrize("colors", ["none", "16"])
-    async def test_reads_the_same_without_colours(self, folder, colors):
-        app = viewer(folder, colors=colors)
-        await look("thrashing_80x24", app, (80, 24))
-
-    async def test_history(self, folder):
-        await look("thrashing_history", viewer(folder), (80, 24), "left_curly_bracket")
+def test_every_state_was_looked_at_in_every_size_and_look():
+    for name in PROMISED:
+        heads = set((SCREENS / f"{name}.txt").read_text(encoding="utf-8").splitlines())
+        for look in ("dark", "light", "ascii"):
+            assert {f"@@ {name_of(look, size)}" for size in THREE_SIZES} <= heads
 
 
-class TestOtherVerdicts:
-    async def test_healthy(self, tmp_path):
-        one_slot(tmp_path, "healthy", [1, 2, 3, 4, 3, 2, 1, 0, 1, 2, 3, 4, 3, 2])
-        await look("healthy", viewer(tmp_path), (80, 24))
-
-    async def test_caution(self, tmp_path):
-        one_slot(tmp_path, "caution", [1, 2, 3, 2, 1, 2, 3, 2, 3, 2, 1, 0, 1, 0, 1, 2])
-        await look("caution", viewer(tmp_path), (80, 24))
-
-    async def test_insufficient_data(self, tmp_path):
-        one_slot(tmp_path, "short", [1, 2, 1, 2])
-        await look("insufficient_data", viewer(tmp_path), (80, 24))
+def test_no_picture_is_left_over_and_all_are_small():
+    files = list(SCREENS.iterdir())
+    assert {file.name for file in files} == {f"{name}.txt" for name in BY_NAME}
+    assert sum(file.stat().st_size for file in files) < MOST_BYTES
 
 
-class TestRuns:
-    async def test_live(self, tmp_path):
-        one_slot(tmp_path, "live", zigzag(1, 2, 4), finished=False)
-        now = START + timedelta(seconds=12)
-        await look("live", viewer(tmp_path, now=lambda: now), (80, 24))
-
-    async def test_stalled(self, tmp_path):
-        one_slot(tmp_path, "stalled", zigzag(1, 2, 4), finished=False)
-        await look("stalled", viewer(tmp_path), (80, 24))
-
-    async def test_crashed(self, tmp_path):
-        one_slot(tmp_path, "crashed", zigzag(1, 2, 4), finished=False)
-        path = tmp_path / "crashed" / "events.jsonl"
-        first, *others = path.read_bytes().splitlines(keepends=True)
-        event = json.loads(first)
-        # As a collector opens a file; the lock that it holds while it lives is not held.
-        with path.open("r+b") as file:
-            event["data"] |= {"attempt": 1, "world_size": 1, "inode": os.fstat(file.fileno()).st_ino}
-            file.write(json.dumps(event).encode() + b"\n" + b"".join(others))
-        await look("crashed", viewer(tmp_path), (80, 24))
-
-    async def test_bad_lines(self, folder):
-        path = folder / "oscillate" / "events.jsonl"
-        lines = path.read_bytes().splitlines(keepends=True)
-        path.write_bytes(b"".join([*lines[:5], b"garbage\n", *lines[9:-1]]))
-        await look("bad_lines", viewer(folder), (80, 24))
-
-    async def test_empty_folder(self, monkeypatch, tmp_path):
-        monkeypatch.chdir(tmp_path)
-        await look("empty_folder", viewer(Path("telemetry")), (80, 24))
+@pytest.mark.parametrize("colors", ["16", "none"])
+@pytest.mark.parametrize(
+    ("name", "first", "second"), [("thrash", "0 r0c0", "1 r0c0"), ("runs", "oscillate", "short")]
+)
+async def test_the_chosen_line_is_seen_with_few_colours_and_with_none(name, first, second, colors, make):
+    async with open_viewer(make(name), colors=colors).run_test() as pilot:
+        await settle(pilot)
+        await pilot.press(*BY_NAME[name].keys)
+        assert [chosen(pilot.app, line) for line in (first, second)] == [True, False]
+        await pilot.press("j")
+        await pilot.pause()
+        assert [chosen(pilot.app, line) for line in (first, second)] == [False, True]
 
 
-class TestPages:
-    async def test_filter_without_match(self, folder):
-        await look("no_match", viewer(folder), (80, 24), "f", *"band:caution", "enter")
-
-    async def test_prompt(self, folder):
-        await look("prompt", viewer(folder), (80, 24), "f", *"env:1")
-
-    @pytest.mark.parametrize("size", THREE_SIZES, ids=size_of)
-    async def test_slot(self, folder, size):
-        await look(f"slot_{size_of(size)}", viewer(folder), size, "enter")
-
-    @pytest.mark.parametrize("size", THREE_SIZES, ids=size_of)
-    async def test_comparison(self, folder, size):
-        one_slot(folder, "short", [1, 2, 1, 2])
-        await look(f"comparison_{size_of(size)}", viewer(folder, "oscillate"), size, "c", "G", "enter")
-
-    async def test_runs(self, folder):
-        one_slot(folder, "short", [1, 2, 1, 2], finished=False)
-        await look("runs", viewer(folder, "oscillate"), (80, 24), "r")
-
-    async def test_help(self, folder):
-        await look("help", viewer(folder), (110, 90), "question_mark")
-
-    async def test_help_ascii(self, folder):
-        await look("help_ascii", viewer(folder, glyphs=ASCII), (110, 90), "question_mark")
+def chosen(app: SanctumApp, start: str) -> bool:
+    """Whether the line that begins with ``start`` in its frame stands out from its first cell to its last."""
+    shown = picture(app)
+    frame = "\N{BOX DRAWINGS LIGHT VERTICAL} "
+    place = next(n for n, line in enumerate(shown.text) if line.lstrip(frame).startswith(start))
+    letters = {line[0] for line in shown.legend if "reverse" in line or "on color(4)" in line}
+    return set(shown.styles[place][2:70]) <= letters
 
 
-class RankSink(FixedSink):
-    """Of one rank of eight, with 16 environments each."""
-
-    def for_env(self, local: int) -> EventSink:
-        """A sink for one environment of this rank."""
-        return FixedSink(self.path, int(self.path.stem[-5:]) * 16 + local, self)
-
-
-@pytest.fixture(scope="module")
-def large(tmp_path_factory):
-    """1,152 slots: 8 ranks of 16 environments with 9 slots."""
-    folder = tmp_path_factory.mktemp("telemetry")
-    (folder / "large").mkdir()
-    for rank in range(8):
-        recorder = InternalOpRecorder(RankSink(folder / "large" / f"events.rank{rank:05d}.jsonl"))
-        recorder.training_started()
-        for env in range(16):
-            for slot in range(9):
-                recorder.seed_added(env, f"r{slot // 3}c{slot % 3}", 1, 4, blueprint="conv")
-        play(recorder, rank, "r1c1", zigzag(1, 2, 30 if rank in (2, 5) else 12))
-        play(recorder, 15, "r0c0", [1, 2, 3, 4, 3, 2, 1, 2, 3, 4, 3, 2, 1], first_epoch=2)
-    return folder
+async def test_the_palette_too_is_drawn_in_ascii(make):
+    async with open_viewer(make("thrash"), glyphs=ASCII, colors="none").run_test() as pilot:
+        await settle(pilot)
+        await pilot.press("colon")
+        async with asyncio.timeout(60):
+            while not any("Beginning (A)" in line for line in screen_lines(pilot.app)):
+                await pilot.pause(0.01)
+        assert "\n".join(screen_lines(pilot.app)).isascii()
 
 
-@pytest.mark.parametrize("size", THREE_SIZES, ids=size_of)
-async def test_1152_rows(large, size):
-    await look(f"large_{size_of(size)}", viewer(large), size)
+@pytest.mark.parametrize("change", ["text", "colour", "another state"])
+async def test_a_change_is_told_with_its_line(change, make, tmp_path, monkeypatch):
+    monkeypatch.delenv("UPDATE_SNAPSHOTS", raising=False)
+    pictures = await dark_and_light(make("empty_folder"))
+    assert "nobody has looked" in difference("empty_folder", pictures, tmp_path)
+    (tmp_path / "empty_folder.txt").write_text(album_text(pictures))
+    assert difference("empty_folder", pictures, tmp_path) == ""
+    old, light = pictures["dark 80x24"], pictures["light 80x24"]
+    if change == "text":
+        pictures["dark 80x24"] = old._replace(text=("waiting for another", *old.text[1:]))
+        expected = {f"-{old.text[0]}", "+waiting for another"}
+    elif change == "colour":
+        pictures["dark 80x24"] = light
+        dark = f"bold {DARK.foreground} on {DARK.background}"
+        bright = f"bold {LIGHT.foreground} on {LIGHT.background}"
+        expected = {f"line 1 from cell 2, '… waiting for the first run': {dark}, now {bright}"}
+    else:
+        pictures["dark 40x24"] = pictures.pop("dark 80x24")
+        expected = {"empty_folder, dark 40x24: is new", "empty_folder, dark 80x24: is there no more"}
+    lines = difference("empty_folder", pictures, tmp_path).splitlines()
+    assert expected <= set(lines)
+    assert lines[0].startswith("empty_folder, dark ")
+
+
+async def test_an_album_gives_back_its_pictures_and_has_each_once(make):
+    pictures = await dark_and_light(make("empty_folder"))
+    text = album_text(pictures)
+    assert album(text) == pictures
+    assert "text as in dark 80x24" in text.splitlines()
+    assert text.count("waiting for the first run") == 2

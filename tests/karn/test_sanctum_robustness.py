@@ -13,9 +13,9 @@ import pytest
 from sanctum_support import LATER, START, fixed_recorder, play, read, thrashing_run, training, zigzag
 
 from esper.karn.collector import TelemetryCollector
+from esper.karn.jsonl.ends import EndsReader
 from esper.karn.sanctum.feed import RunFeed
 from esper.karn.sanctum.follow import RunFollower
-from esper.karn.sanctum.run_ends import EndsReader
 from esper.karn.sanctum.runs import newest_run, run_rows
 from esper.simic.training.recorder import InternalOpRecorder
 
@@ -41,7 +41,7 @@ class TestOddRuns:
             play(recorder, 0, name, zigzag(1, 2, 3))
         snapshot = read(tmp_path)
         assert list(snapshot.slots) == [(0, name)]
-        assert [change.slot_id for change in snapshot.changes] == [name] * 3
+        assert [change.slot_id for change in snapshot.changes] == [name] * 4
 
     def test_five_thousand_slots(self, tmp_path):
         write_lines(tmp_path / "run" / "events.jsonl", [change(f"s{slot}") for slot in range(5_000)])
@@ -89,10 +89,11 @@ class TestVanishing:
         follower = RunFollower(tmp_path, "run")
         follower.poll(WHOLE, LATER)
         position = follower.positions()[3]
+        slots = follower.snapshot_at(position, LATER).slots
         shutil.rmtree(tmp_path / "run")
         assert follower.poll(WHOLE, LATER)
-        assert follower.snapshot_at(position, LATER).slots == {}
-        assert follower.position(LATER).status == "waiting"
+        assert follower.snapshot_at(position, LATER).slots == slots
+        assert follower.snapshot_at(position, LATER).run.status == "gone"
         thrashing_run(fixed_recorder(tmp_path, "run"))
         assert follower.poll(WHOLE, LATER)
         assert follower.snapshot_at(position, LATER).slots
@@ -199,6 +200,26 @@ class TestRunRows:
         assert rows["done"].size_bytes == (tmp_path / "done" / "events.jsonl").stat().st_size
         assert rows["done"].files == 1
         assert rows["old"].last_event_at == START
+
+    @pytest.mark.parametrize(
+        "tail",
+        [b"garbage\n", b"\n", b'{"event_type": "EPO', b'{"torn": tr\n\n', b"[1]\n", b"\x00" * 50_000 + b"\n"],
+    )
+    def test_a_run_that_finished_is_finished_whatever_follows(self, tmp_path, tail):
+        with training(tmp_path) as recorder:
+            recorder.seed_added(0, "r0c0", 1, 4)
+        path = tmp_path / "run" / "events.jsonl"
+        # The lock that a collector holds while it lives is not held: without its last event it crashed.
+        whole = path.read_bytes()
+        with path.open("ab") as file:
+            file.write(tail)
+        (row,) = run_rows(tmp_path, LATER)
+        assert (row.status, row.status) == ("finished", read(tmp_path).run.status)
+        with path.open("r+b") as file:
+            file.truncate(whole.rindex(b"\n", 0, -1) + 1)
+            file.seek(0, os.SEEK_END)
+            file.write(tail)
+        assert [row.status for row in run_rows(tmp_path, LATER)] == ["crashed"]
 
     def test_are_none_in_no_folder(self, tmp_path):
         assert run_rows(tmp_path / "nowhere", LATER) == []

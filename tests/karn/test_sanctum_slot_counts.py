@@ -6,8 +6,9 @@ from itertools import groupby, pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from esper.karn.diagnosis import SlotCounts
+from esper.karn.diagnosis import SlotCounts, SlotJudge, judge_slots
 from esper.karn.sanctum.aggregator import InternalLevelAggregator
 from esper.karn.sanctum.slot_counts import SlotCounter
 from esper.leyline import SeedInternalLevelChangedPayload, TelemetryEvent, TelemetryEventType
@@ -94,3 +95,38 @@ def test_the_aggregator_counts_each_environment_and_slot_by_itself(bursts):
     expected = {key: brute_force(history, *key) for key, history in histories.items()}
     counted = {(slot.env_id, slot.slot_id): slot for slot in aggregator.counts()}
     assert counted == {key: counts for key, counts in expected.items() if counts.n_ops}
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("abcdefgh"), ops, max_size=8), max_size=8))
+def test_a_judge_who_has_seen_other_moments_says_what_one_says_who_has_not(moments):
+    judge = SlotJudge()
+    for moment in moments:
+        run = [brute_force(history, 0, slot_id) for slot_id, history in moment.items()]
+        assert judge.judge(run) == judge_slots(run)
+
+
+def test_each_further_slot_that_can_be_judged_moves_the_others_bounds_and_nothing_else():
+    judge = SlotJudge()
+    level = [1, 2, 1, 2, 1, 2, 3, 2] * 4
+    history: list[Op] = [("a", 0, n, level[n], level[n + 1], 4) for n in range(30)]
+    before = None
+    for looks in range(1, 30):
+        run = [brute_force(history, env, "x") for env in range(looks)]
+        found = judge.judge(run)
+        assert found == judge_slots(run)
+        if before is not None:
+            assert found[0].corrected_low < before.corrected_low
+            assert replace(found[0], corrected_low=before.corrected_low, thrashing=True, label="") == replace(
+                before, thrashing=True, label=""
+            )
+        before = found[0]
+    assert {verdict.thrashing for verdict in judge.judge(run[:1])} | {before.thrashing} == {True, False}
+
+
+def test_slots_of_one_name_are_judged_each_by_itself():
+    once = brute_force([("a", 0, n, 1 + n % 2, 2 - n % 2, 4) for n in range(20)], None, "x")
+    twice = [once, brute_force([("a", 0, 0, 1, 2, 4)], None, "x")]
+    judge = SlotJudge()
+    for run in ([once], twice, twice, [once]):
+        assert judge.judge(run) == judge_slots(run)
+    assert [verdict.n_ops for verdict in judge.judge(twice)] == [20, 1]

@@ -110,7 +110,7 @@ class TestRow:
 
     def test_of_a_seed_without_a_ladder_claims_nothing(self):
         (row,) = str(one_row(level=0, max_level=0, trend="stable", n_pairs=0)).splitlines()[1:]
-        assert row.split() == ["r0c0", "·", "no", "ladder", "·", "─", *"····"]
+        assert row.split() == ["r0c0", "·", "no", "ladder", "·", "─", *"······"]
 
 
 class TestTable:
@@ -133,7 +133,7 @@ class TestTable:
             [column.header for column in level_table([((0, "r0c0"), state)], width).columns]
             for width in (10, 34, 74, 200)
         ]
-        assert headings[0] == ["Slot", "Level", "Thrash"]
+        assert headings[0] == ["Slot", "Lvl", "Thrash"]
         assert headings[1] == ["Env", "Slot", "Level", "Bar", "Trend", "Thrash"]
         assert headings[2] == [*headings[1][:4], "History", "Trend", "Thrash", "Rate", "Pairs", "Verdict"]
         assert headings[3] == [*headings[2], "Free rate [95 %]", "Ops", "Undone", "Changed"]

@@ -13,6 +13,7 @@ from esper.simic.config import PPOConfig, TrainConfig
 __all__ = ["config_from"]
 
 _PPO = "ppo."
+_KIND = {int: "a whole number", float: "a number", bool: "true or false", str: "a name"}
 
 
 def config_from(fields: dict[str, Any], settings: Iterable[str] = ()) -> TrainConfig:
@@ -50,7 +51,7 @@ def _value(name: str, text: str, wanted: Any) -> Any:
     try:
         return msgspec.convert(text, wanted, strict=False)
     except msgspec.ValidationError:
-        raise TelemetryUsageError(f"{name} must be a {wanted.__name__}, not {text!r}") from None
+        raise TelemetryUsageError(f"{name} must be {_KIND[wanted]}, not {text!r}") from None
 
 
 def names_of(text: str) -> tuple[str, ...]:
