@@ -23,6 +23,9 @@ from esper.karn.store.database import Store
 from esper.karn.store.evidence import thrash_verdict
 from esper.karn.store.views import shipped_queries
 from esper.leyline import TelemetryEventType, TrainingFinishedPayload
+from esper.simic.config import TrainConfig
+from esper.simic.trainer import Progress
+from esper.simic.trainer import train as simic_train
 from store_support import LIVE_VIEWS, SteppedTraining, event, open_store, write_lines
 from support import read_events, write_run
 
@@ -370,3 +373,42 @@ def test_the_latest_run_is_the_one_with_the_newest_event_and_never_the_newest_fi
         write_lines(tmp_path / "older" / "events.jsonl", stamped(1))
         store.refresh()
         assert store.latest_run() == "older"
+
+
+class TestPolicyUpdates:
+    def test_an_update_that_was_replayed_counts_once(self, tmp_path: Path) -> None:
+        """The checkpoint is one before the second episode's end; the process dies two updates later."""
+        config = TrainConfig(
+            policy="ppo",
+            n_envs=1,
+            n_episodes=4,
+            max_epochs=6,
+            channels=2,
+            train_images=32,
+            checkpoint_every=11,
+        )
+        checkpoint = tmp_path / "checkpoint.pt"
+
+        def die(progress: Progress) -> None:
+            if progress.done == 20:
+                raise KeyboardInterrupt
+
+        with TelemetryCollector(tmp_path, "run") as sink, pytest.raises(KeyboardInterrupt):
+            simic_train(config, sink, checkpoint_path=checkpoint, on_epoch=die)
+        with TelemetryCollector(tmp_path, "run") as sink:
+            simic_train(config, sink, checkpoint_path=checkpoint, resume=True)
+        with TelemetryCollector(tmp_path, "whole") as sink:
+            simic_train(config, sink)
+        written = [event["event_type"] for event in read_events(tmp_path / "run/events.jsonl")]
+        assert written.count("PPO_UPDATE_COMPLETED") == 4 + 2
+        with open_store(tmp_path) as store:
+            updates = {
+                run_dir: store.select(
+                    "SELECT batch, policy_loss, entropy, kl_divergence FROM ppo_updates "
+                    "WHERE run_dir = ? ORDER BY batch",
+                    [run_dir],
+                ).rows
+                for run_dir in ("run", "whole")
+            }
+        assert [batch for batch, *_ in updates["whole"]] == [1, 2, 3, 4]
+        assert updates["run"] == updates["whole"]

@@ -251,7 +251,10 @@ class SeedFossilizedPayload(Payload, frozen=True, kw_only=True):
 
 
 class PPOUpdateCompletedPayload(Payload, frozen=True, kw_only=True):
-    """One update of a PPO policy; entropy and KL divergence in nats."""
+    """One update of a PPO policy; entropy and KL divergence in nats.
+
+    ``batch`` counts updates from 1; ``episode_idx`` is the episode that it learned from.
+    """
 
     policy_loss: Float | None = None
     value_loss: Float | None = None
@@ -263,6 +266,7 @@ class PPOUpdateCompletedPayload(Payload, frozen=True, kw_only=True):
     lr: Float | None = None
     entropy_coef: Float | None = None
     batch: Int | None = None
+    episode_idx: Int | None = None
     inner_epoch: Int | None = None
     episodes_completed: Int | None = None
 

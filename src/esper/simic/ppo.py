@@ -152,6 +152,7 @@ class PPOPolicy:
             lr=self._config.lr,
             entropy_coef=self._config.entropy_coef,
             batch=self._updates,
+            episode_idx=self._updates - 1,
             inner_epoch=n_epochs,
             episodes_completed=self._updates * len(self._rollouts),
         )

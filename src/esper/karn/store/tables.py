@@ -266,7 +266,8 @@ TABLES = [
         "PPO_UPDATE_COMPLETED",
         """policy_loss DOUBLE, value_loss DOUBLE, entropy DOUBLE, kl_divergence DOUBLE,
         clip_fraction DOUBLE, explained_variance DOUBLE, grad_norm DOUBLE, lr DOUBLE,
-        entropy_coef DOUBLE, batch INTEGER, inner_epoch INTEGER, episodes_completed INTEGER, """
+        entropy_coef DOUBLE, batch INTEGER, env_id INTEGER, episode_idx INTEGER, inner_epoch INTEGER,
+        episodes_completed INTEGER, """
         + predecessor.UPDATE_FIELDS,
     ),
     EventTable(

@@ -247,7 +247,7 @@ class InternalOpRecorder(SeedReports):
 
     def policy_updated(self, update: PPOUpdateCompletedPayload) -> None:
         """Record that the policy learned from what it did."""
-        self._sink.emit(TelemetryEventType.PPO_UPDATE_COMPLETED, update)
+        self._sink.emit(TelemetryEventType.PPO_UPDATE_COMPLETED, update, epoch=update.inner_epoch)
 
     def __enter__(self) -> InternalOpRecorder:
         return self
