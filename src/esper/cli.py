@@ -203,8 +203,10 @@ def sanctum(
         show(json.dumps(once_json(where, run), indent=2))
     else:
         from esper.karn.sanctum.glyphs import glyphs_for
+        from esper.karn.sanctum.once import width_here
 
-        show(once_text(where, run, glyphs=glyphs_for(os.environ, sys.stdout.encoding)))
+        glyphs = glyphs_for(os.environ, sys.stdout.encoding)
+        show(once_text(where, run, width=width_here(), glyphs=glyphs), end="")
 
 
 @app.command(name="import")

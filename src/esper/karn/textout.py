@@ -17,6 +17,8 @@ MAX_CELL = 60
 
 def clean(text: str) -> str:
     """The text on one line, with control and escape characters replaced: it can't move the cursor."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 

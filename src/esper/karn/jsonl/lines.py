@@ -87,6 +87,11 @@ _probe = msgspec.json.Decoder(Probe, strict=False)
 _lenient_probe = msgspec.json.Decoder(_LenientProbe)
 
 
+def decode_probe(line: bytes) -> Probe:
+    """As much of a line as decides which reader its data needs; the line is known to be an event."""
+    return _probe.decode(line)
+
+
 def read_lines(chunk: Chunk) -> EventLines:
     """Split a chunk into events and problems.
 
@@ -98,7 +103,7 @@ def read_lines(chunk: Chunk) -> EventLines:
     raw.pop()  # what follows the last newline
     offsets = list(accumulate([len(line) + 1 for line in raw], initial=chunk.offset))
     offsets.pop()
-    if _is_one_object_a_line(chunk.data, len(raw)) and not _may_overflow(chunk.data):
+    if _is_one_object_a_line(chunk.data, len(raw)) and not may_overflow(chunk.data):
         try:
             chunk.data.decode()  # the probe does not look into the texts that it skips
             probes = _probe.decode_lines(chunk.data)
@@ -135,8 +140,8 @@ def _is_one_object_a_line(data: bytes, n_lines: int) -> bool:
     return data[:1] == b"{" and data[-2:] == b"}\n" and data.count(b"}\n{") == n_lines - 1
 
 
-def _may_overflow(data: bytes) -> bool:
-    """Whether a number may be too large for a float, such as 1e999; the probe does not read numbers."""
+def may_overflow(data: bytes) -> bool:
+    """Whether a number may be too large for a float, such as 1e999; who skips numbers does not see that."""
     shape = data.translate(_DIGITS)
     return _MANY_DIGITS in shape or _LARGE_EXPONENT.search(shape) is not None
 

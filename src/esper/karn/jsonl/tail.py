@@ -140,14 +140,16 @@ class TailReader:
         if size < self.offset + self._unended:
             self._unended = 0
         data = self._read_lines(source, max_bytes)
-        self._nothing_new = not data
         if not data:
+            self._nothing_new = True
             return None
         chunk = Chunk(data=data, offset=self.offset, line_number=self._lines + 1, restarted=False)
         self.offset += len(data)
         self._lines += data.count(b"\n")
         self._mark = data[-_MARK_BYTES:]
         self._unended = 0
+        # Whatever came after this look at its size changes the next one.
+        self._nothing_new = self.offset >= size
         return chunk
 
     def _read_lines(self, source: Source, max_bytes: int) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote
@@ -12,6 +13,7 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp_types import Resource
 
+from esper.karn.jsonl.ends import EndsReader, last_event_of
 from esper.karn.mcp.completions import run_views
 from esper.karn.mcp.guide import guide
 from esper.karn.mcp.run_list import run_json, runs_json
@@ -114,13 +116,13 @@ def add_resources(server: MCPServer[Any], state: ServerState) -> None:
         return table_text(page)
 
 
-def run_resources(telemetry_dir: Path) -> list[Resource]:
-    """Each run as a resource, the one that was written to last first; by its files alone."""
-    written: dict[str, float] = {}
+def run_resources(telemetry_dir: Path, ends: EndsReader) -> list[Resource]:
+    """Each run as a resource, the one with the newest event first; only the ends of its files are read."""
+    latest: dict[str, datetime] = {}
     for run_dir, files in find_event_files(telemetry_dir).items():
         with suppress(UnicodeEncodeError):  # a name of other bytes can't be written as an address
             run_dir.encode()
-            written[run_dir] = max(map(_changed_at, files))
+            latest[run_dir] = last_event_of(files, ends)
     return [
         Resource(
             uri=f"karn://runs/{quote(run_dir, safe='')}",
@@ -128,15 +130,8 @@ def run_resources(telemetry_dir: Path) -> list[Resource]:
             description="Status, size, age and number of events of each type.",
             mime_type=JSON,
         )
-        for run_dir in sorted(written, key=lambda run_dir: (-written[run_dir], run_dir))
+        for run_dir in sorted(latest, key=lambda run_dir: (latest[run_dir], run_dir), reverse=True)
     ]
-
-
-def _changed_at(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
 
 
 def resource_uris(state: ServerState) -> list[str]:

@@ -122,8 +122,9 @@ class KarnServer(MCPServer[ServerState]):
             raise ResourceNotFoundError(error_text(near)) from error
 
     async def list_resources(self) -> list[Resource]:
-        """The fixed resources, then the runs, the one that was written to last first."""
-        return [*await super().list_resources(), *await run_sync(run_resources, self._state.telemetry_dir)]
+        """The fixed resources, then the runs, the one with the newest event first."""
+        runs = await run_sync(run_resources, self._state.telemetry_dir, self._state.ends)
+        return [*await super().list_resources(), *runs]
 
     async def get_prompt(
         self,

@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from esper.karn.jsonl.ends import EndsReader
 from esper.karn.store.sqlfile import SqlFile
 from esper.karn.store.views import shipped_queries, shipped_views
 from esper.karn.store.worker import StoreWorker
@@ -25,3 +26,5 @@ class ServerState:
     """Deadline of queries in SQL files and of SQL that an assistant wrote."""
     views: Mapping[str, SqlFile] = field(default_factory=shipped_views)
     queries: Mapping[str, SqlFile] = field(default_factory=shipped_queries)
+    ends: EndsReader = field(default_factory=EndsReader)
+    """What is known of the ends of the event files; those that have not changed are not read again."""

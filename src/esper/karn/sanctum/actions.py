@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from textual.app import App
-from textual.notifications import SeverityLevel
-
+from esper.karn.jsonl.ends import EndsReader
 from esper.karn.sanctum import theme
-from esper.karn.sanctum.copying import View, copy_text, mcp_call_for, sql_for
-from esper.karn.sanctum.export import export_screen_svg, export_view
 from esper.karn.sanctum.follow import RunFollower
-from esper.karn.sanctum.glyphs import Glyphs
 from esper.karn.sanctum.runs import run_rows
 from esper.karn.sanctum.screens.compare import ComparePage
 from esper.karn.sanctum.screens.help import HelpScreen
 from esper.karn.sanctum.screens.runs import RunChooser
 from esper.karn.sanctum.screens.slot import SlotPage
-from esper.karn.sanctum.state import SanctumSnapshot
-from esper.karn.sanctum.view import FoldRow, Row, find, parse_query
-from esper.karn.sanctum.viewing import Viewing
+from esper.karn.sanctum.taking_away import TakingAway
+from esper.karn.sanctum.view import FoldRow, Row, find, why_no_match
 from esper.karn.sanctum.widgets.internal_level import InternalLevelWidget
 from esper.karn.sanctum.widgets.prompt import Prompt
-from esper.leyline.errors import KarnError
 
 OPS_SHOWN = 1000
-"""Ops on a slot's page at most."""
+"""Events on a slot's page at most."""
+NO_OTHER = "there is no other run in this folder to put beside this one"
 
 
-class Commanded(App[None]):
+class Commanded(TakingAway):
     """An app that obeys the table of commands; what it shows is up to the app that is made of it."""
 
-    viewing: Viewing
-    snapshot: SanctumSnapshot
-    rows: Sequence[Row]
-    glyphs: Glyphs
     telemetry_dir: Path
     now: Callable[[], datetime]
 
@@ -188,16 +178,26 @@ class Commanded(App[None]):
 
     def action_runs(self) -> None:
         """Choose another run."""
-        self.push_screen(self._chooser("Runs: choose one to look at"), self._open_run)
+        here = self.snapshot.run.run_dir
+        self.push_screen(self._chooser("Runs: choose one to look at", here), self._open_run)
 
     def action_compare(self) -> None:
         """Choose a run, and put it beside this one."""
-        self.push_screen(self._chooser("Runs: choose one to put beside this one"), self._compare_with)
+        here = self.snapshot.run.run_dir
+        runs = [run.run_dir for run in run_rows(self.telemetry_dir, self.now())]
+        others = [run for run in runs if run != here]
+        if here is None or not others:
+            self._say("there is no run to put beside another yet" if here is None else NO_OTHER)
+            return
+        # The next in the list is the one before it; the oldest is put beside the latest.
+        after = runs[runs.index(here) + 1 :] if here in runs else []
+        start = (after or others)[0]
+        self.push_screen(self._chooser("Runs: choose one to put beside this one", start), self._compare_with)
 
-    def _chooser(self, title: str) -> RunChooser:
-        now = self.now()
-        runs = run_rows(self.telemetry_dir, now)
-        return RunChooser(title, runs, self.snapshot.run.run_dir, now, self.glyphs)
+    def _chooser(self, title: str, start: str | None) -> RunChooser:
+        ends = EndsReader()
+        folder = self.telemetry_dir
+        return RunChooser(title, lambda now: run_rows(folder, now, ends), start, self.now(), self.glyphs)
 
     def _open_run(self, run_dir: str | None) -> None:
         if run_dir is not None:
@@ -213,47 +213,6 @@ class Commanded(App[None]):
             self.viewing.go_to(None)  # the other run is shown at its end, too
             self.show_now()
             self.push_screen(ComparePage(self.snapshot, other, self.now(), self.glyphs))
-
-    # Take away.
-
-    def action_export(self, kind: str) -> None:
-        """Write the rows or the screen into a file of the current folder."""
-        states = [row.state for row in self.rows if not isinstance(row, FoldRow)]
-        run_dir = self.snapshot.run.run_dir
-        try:
-            if kind == "svg":
-                path = export_screen_svg(self, Path(), run_dir)
-            else:
-                path = export_view("csv" if kind == "csv" else "json", states, self.snapshot, Path())
-        except KarnError as error:
-            self._say(str(error), "error")
-        else:
-            self._say(f"written: {path}")
-
-    def action_copy(self, what: str) -> None:
-        """Copy the query, or the MCP call, behind what is shown."""
-        view = self._view()
-        if view is None:
-            self._say("there is no run to ask about yet")
-            return
-        text = sql_for(view) if what == "sql" else str(mcp_call_for(view))
-        try:
-            copy_text(self, text)
-        except KarnError as error:
-            self._say(str(error), "error")
-        else:
-            self._say(f"copied: {text if len(text) < 200 else text[:199] + self.glyphs.ellipsis}")
-
-    def _view(self) -> View | None:
-        run_dir = self.snapshot.run.run_dir
-        if run_dir is None:
-            return None
-        if isinstance(self.screen, SlotPage):
-            return View("slot", run_dir, slot=self.screen.key, moment=self.viewing.moment)
-        if isinstance(self.screen, ComparePage):
-            return View("comparison", run_dir, treatment=self.screen.other_run)
-        query = parse_query(self.viewing.options.filter)
-        return View("levels", run_dir, query=query, moment=self.viewing.moment)
 
     # Sanctum.
 
@@ -287,9 +246,6 @@ class Commanded(App[None]):
                 self.viewing.unfold(folded)
                 self.show_rows()
         if found is None:
-            self._say(f"no slot here matches {self.viewing.search.strip()!r}")
+            self._say(why_no_match(self.viewing.search))
         else:
             self.table.move_to(found)
-
-    def _say(self, words: str, severity: SeverityLevel = "information") -> None:
-        self.notify(words, markup=False, severity=severity, timeout=4)

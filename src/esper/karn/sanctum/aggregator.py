@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import takewhile
+from operator import attrgetter
 
 from esper.karn.diagnosis import Effect, SlotCounts, SlotJudge, SlotVerdict
 from esper.karn.sanctum.changes import LatestChanges, latest_changes
+from esper.karn.sanctum.count_reader import CountReader
 from esper.karn.sanctum.env_log import EnvLog
 from esper.karn.sanctum.moments import Moment
 from esper.karn.sanctum.names import Names
 from esper.karn.sanctum.outcomes import Outcome, effects
 from esper.karn.sanctum.records import packed
-from esper.karn.sanctum.rows import CountReader, Judged, RowReader, slot_history
+from esper.karn.sanctum.rows import Judged, RowReader, slot_history
 from esper.karn.sanctum.slot_log import (
     CHANGED,
     FOSSILIZED,
@@ -27,6 +30,7 @@ from esper.leyline.payloads import SeedFossilizedPayload, SeedPrunedPayload
 from esper.leyline.thresholds import STABLE_EPOCHS
 
 _NAN = float("nan")
+_slot_of = attrgetter("env_id", "slot_id")
 
 
 class InternalLevelAggregator:
@@ -54,20 +58,18 @@ class InternalLevelAggregator:
     def handle_seed_internal_level_changed(self, event: TelemetryEvent) -> None:
         """A seed grew or shrank: its row moves, and the op counts."""
         payload = event.data
-        written = (event.timestamp or "").encode()
         env = self._env(event)
         change = SlotEvent(
             *self._place(event, env),
             kind=CHANGED,
             from_level=payload.from_level,
             to_level=payload.to_level,
-            max_level=payload.max_level,
+            max_level=payload.max_level or 0,
             seed=self._names.number(event.seed_id),
             blueprint=self._names.number(payload.blueprint_id),
-            timestamp=written if len(written) <= TIME_BYTES else b"",
+            timestamp=_written(event),
         )
-        env.add(payload.slot_id, change)
-        self._changes.add(change, payload.env_id, payload.slot_id)
+        self._add(env, payload.slot_id, change, payload.env_id)
 
     def handle_internal_op_metrics(self, event: TelemetryEvent) -> None:
         """The training's own windowed rate, shown beside the pooled one."""
@@ -103,8 +105,9 @@ class InternalLevelAggregator:
             max_level=payload.max_level or 0,
             seed=self._names.number(event.seed_id),
             blueprint=self._names.number(payload.blueprint_id),
+            timestamp=_written(event),
         )
-        env.add(payload.slot_id, germinated)
+        self._add(env, payload.slot_id, germinated, payload.env_id)
 
     def handle_seed_pruned(self, event: TelemetryEvent) -> None:
         """A pruned seed loses its row; its ops stay counted."""
@@ -168,16 +171,17 @@ class InternalLevelAggregator:
         self, verdicts: list[SlotVerdict], at: Position | None = None
     ) -> dict[SlotKey, SlotInternalState]:
         """As ``to_snapshot``, where ``verdicts`` are known already."""
-        judged: Judged = defaultdict(lambda: (None, None))
-        for place, verdict in enumerate(verdicts):
-            judged[verdict.env_id, verdict.slot_id or ""] = verdict, place
+        judged: Judged = defaultdict(
+            lambda: (None, None),
+            zip(map(_slot_of, verdicts), zip(verdicts, range(len(verdicts)), strict=True), strict=True),
+        )
         rows: dict[SlotKey, SlotInternalState] = {}
         for moment in self._moments(at):
-            rows.update(self._rows.rows(moment, judged))
+            self._rows.read(moment, judged, rows)
         return rows
 
     def changes(self, at: Position | None = None) -> tuple[LevelChange, ...]:
-        """The latest level changes, the newest last."""
+        """The latest level changes, begins and ends of seeds, the newest last."""
         moments = self._moments(at)
         return self._changes.read(moments) if at is None else latest_changes(moments)
 
@@ -186,15 +190,23 @@ class InternalLevelAggregator:
         return effects(moment.env.outcomes.stats(moment.tick) for moment in self._moments(at))
 
     def first_thrash(self, verdicts: list[SlotVerdict], at: Position | None = None) -> Position | None:
-        """Where the earliest of the slots that are named as thrashing began to, as far as that is said."""
-        named = {(verdict.env_id, verdict.slot_id) for verdict in verdicts if verdict.thrashing}
+        """Where the earliest of the slots that are named as thrashing began to, as far as that is said.
+
+        Args:
+            verdicts: those that are named first.
+            at: see above.
+        """
+        named: defaultdict[int | None, list[str]] = defaultdict(list)
+        for verdict in takewhile(attrgetter("thrashing"), verdicts):
+            named[verdict.env_id].append(verdict.slot_id or "")
         if not named:
             return None
         starts = [
-            moment.thrash_start(slot)
+            moment.thrash_start(moment.env.slots[slot_id])
             for moment in self._moments(at)
-            for slot_id, slot in moment.env.slots.items()
-            if (moment.env_id, slot_id) in named
+            if moment.env_id in named
+            for slot_id in named[moment.env_id]
+            if slot_id in moment.env.slots
         ]
         return min((start for start in starts if start is not None), default=None)
 
@@ -210,7 +222,12 @@ class InternalLevelAggregator:
         self, event: TelemetryEvent, payload: SeedPrunedPayload | SeedFossilizedPayload, kind: int
     ) -> None:
         env = self._env(event)
-        env.add(payload.slot_id, SlotEvent(*self._place(event, env), kind=kind))
+        removed = SlotEvent(*self._place(event, env), kind=kind, timestamp=_written(event))
+        self._add(env, payload.slot_id, removed, payload.env_id)
+
+    def _add(self, env: EnvLog, slot_id: str, event: SlotEvent, env_id: int | None) -> None:
+        env.add(slot_id, event)
+        self._changes.add(event, env_id, slot_id)
 
     def _place(self, event: TelemetryEvent, env: EnvLog) -> tuple[int, int, int, int]:
         self._arrivals += 1
@@ -240,6 +257,11 @@ class InternalLevelAggregator:
         if at is None:
             self._now = moments
         return moments
+
+
+def _written(event: TelemetryEvent) -> bytes:
+    written = (event.timestamp or "").encode()
+    return written if len(written) <= TIME_BYTES else b""
 
 
 def _difference(value: float | None, baseline: float | None) -> float:

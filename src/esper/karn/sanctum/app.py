@@ -11,7 +11,6 @@ from typing import ClassVar
 
 from textual.app import SystemCommand
 from textual.binding import BindingType
-from textual.content import Content
 from textual.filter import LineFilter
 from textual.screen import Screen
 
@@ -21,17 +20,20 @@ from esper.karn.sanctum.columns import SlotRow
 from esper.karn.sanctum.commands import COMMANDS, bindings
 from esper.karn.sanctum.feed import utc_now
 from esper.karn.sanctum.glyphs import ColorMode, Glyphs, color_mode, glyphs_for
+from esper.karn.sanctum.header import header_text
 from esper.karn.sanctum.memory import give_back
 from esper.karn.sanctum.screens.main import MainScreen
 from esper.karn.sanctum.screens.page import Page
 from esper.karn.sanctum.state import SanctumSnapshot
-from esper.karn.sanctum.text import header_text, table_title, time_text, verdict_text
-from esper.karn.sanctum.view import Row
+from esper.karn.sanctum.text import table_title, time_text
+from esper.karn.sanctum.view import Row, why_no_match
 from esper.karn.sanctum.viewing import Viewing
 from esper.karn.sanctum.widgets.effects import EffectsWidget
 from esper.karn.sanctum.widgets.event_log import EventLogWidget
+from esper.karn.sanctum.widgets.heading import retitle
 from esper.karn.sanctum.widgets.internal_level import InternalLevelWidget
 from esper.karn.sanctum.widgets.lines import Lines
+from esper.karn.sanctum.widgets.verdict import VerdictWidget
 
 BYTES_PER_TICK = 2 << 20
 """Read in one go; the screen answers to keys between two of them."""
@@ -107,7 +109,13 @@ class SanctumApp(Commanded):
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Textual's, and none of their colours where there may be none."""
-        return [theme.COLORLESS] if self._color_mode == "none" else super().get_line_filters()
+        if self._color_mode == "none":
+            filters: list[LineFilter] = [theme.COLORLESS]
+        else:
+            filters = list(super().get_line_filters())
+        if self._color_mode == "full":
+            filters.insert(0, theme.DIM_DARK if self.current_theme.dark else theme.DIM_LIGHT)
+        return [*filters, theme.ASCII_ONLY] if self.glyphs.only_ascii else filters
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The command palette offers the table of commands, and nothing else."""
@@ -131,7 +139,8 @@ class SanctumApp(Commanded):
             at_the_end = self.viewing.moment is None
             if not self._shown or (at_the_end and (changed or self.viewing.rows_due(now))):
                 self.show_now()
-            self._show_header(now)
+            else:
+                self._show_header(now)
             if was_behind and not self.behind:
                 give_back()
         for screen in self.screen_stack[1:]:
@@ -155,7 +164,7 @@ class SanctumApp(Commanded):
         self.show_rows()
         main.query_one("#changes", EventLogWidget).show_changes(snapshot.changes)
         main.query_one("#effects", EffectsWidget).show_effects(snapshot.effects)
-        main.query_one("#verdict", Lines).show(verdict_text(snapshot, self.glyphs))
+        main.query_one("#verdict", VerdictWidget).show_verdict(snapshot)
         self._show_header(now)
 
     def show_rows(self) -> None:
@@ -167,8 +176,7 @@ class SanctumApp(Commanded):
         title = table_title(options.sort, options.filter, _slots_in(self.rows), len(slots), self.glyphs)
         if title != self._table_title:
             self._table_title = title
-            # A str would be read as markup, and a filter is typed by anybody.
-            table.border_title = Content(title)
+            retitle(table, title)
         # The cursor stays on its slot, but on top it stays on top.
         kept = _place_of(before[cursor], self.rows) if 0 < cursor < len(before) else None
         if kept is None:
@@ -178,7 +186,7 @@ class SanctumApp(Commanded):
 
     def _why_none(self) -> str:
         if self.snapshot.slots:
-            return f"no slot matches {self.viewing.options.filter.strip()!r}; Esc clears the filter"
+            return f"{why_no_match(self.viewing.options.filter)} (Esc clears the filter)"
         return "no seed yet"
 
     def _show_header(self, now: datetime) -> None:

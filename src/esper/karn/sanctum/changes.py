@@ -1,4 +1,4 @@
-"""The latest level changes of a run, for the event log."""
+"""The latest changes of a run's seeds, for the event log."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from itertools import islice
 
 from esper.karn.sanctum.moments import Moment
 from esper.karn.sanctum.records import unpacked
-from esper.karn.sanctum.slot_log import CHANGED, SlotEvent
+from esper.karn.sanctum.slot_log import KINDS, SlotEvent, levels_told
 from esper.karn.sanctum.state import LevelChange
 
 CHANGES_KEPT = 200
-"""Level changes that the event log can show."""
+"""Changes that the event log can show."""
 
 _Change = tuple[SlotEvent, int | None, str]
 """What changed, in which environment and slot."""
 
 
 class LatestChanges:
-    """The latest level changes as they come, so that no history is searched for them."""
+    """The latest changes as they come, so that no history is searched for them."""
 
     def __init__(self) -> None:
         self._new: deque[_Change] = deque(maxlen=CHANGES_KEPT)
@@ -48,7 +48,7 @@ class LatestChanges:
 
 
 def latest_changes(moments: Sequence[Moment]) -> tuple[LevelChange, ...]:
-    """The latest level changes of all environments at any moment, the newest last."""
+    """The latest changes in all environments at any moment, the newest last."""
     slots = [(moment, slot_id) for moment in moments for slot_id in moment.env.slots]
     last = [(change[0].arrival, slot) for slot in slots for change in islice(_changes_backwards(*slot), 1)]
     # Only slots with one of the newest last changes can have one of the newest at all.
@@ -60,15 +60,17 @@ def latest_changes(moments: Sequence[Moment]) -> tuple[LevelChange, ...]:
 
 def _level_change(change: _Change) -> LevelChange:
     event, env_id, slot_id = change
+    from_level, to_level, max_level = levels_told(event)
     return LevelChange(
         env_id=env_id,
         slot_id=slot_id,
         episode_idx=unpacked(event.episode),
         epoch=unpacked(event.epoch),
-        from_level=event.from_level,
-        to_level=event.to_level,
-        max_level=event.max_level,
+        from_level=from_level,
+        to_level=to_level,
+        max_level=max_level,
         timestamp=event.timestamp.rstrip(b"\0").decode() or None,
+        kind=KINDS[event.kind],
     )
 
 
@@ -79,6 +81,4 @@ def _arrival(change: _Change) -> int:
 def _changes_backwards(moment: Moment, slot_id: str) -> Iterator[_Change]:
     events = moment.env.slots[slot_id].events
     for index in range(events.end(moment.tick) - 1, -1, -1):
-        event = events[index]
-        if event.kind == CHANGED:
-            yield event, moment.env_id, slot_id
+        yield events[index], moment.env_id, slot_id

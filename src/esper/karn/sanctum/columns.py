@@ -1,15 +1,13 @@
-"""The columns of the level table: what each says of a slot, how wide it is, and which of them fit."""
+"""The columns of the level table: what each says of a slot."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Literal, NamedTuple
-
-from rich.cells import cell_len
 
 from esper.karn.sanctum.glyphs import UNICODE, Glyphs
 from esper.karn.sanctum.state import SlotInternalState
-from esper.karn.sanctum.text import STYLES, TREND_STYLES, plain
+from esper.karn.sanctum.text import STYLES, TREND_STYLES, label_style, plain
 
 BAR_CELLS = 8
 """Longest bar; a ladder with more levels is drawn to scale."""
@@ -17,9 +15,6 @@ SLOT_CELLS = 16
 """Longest slot name shown."""
 BLUEPRINT_CELLS = 12
 _DIM = "dim"
-_NARROW, _WIDE = 100, 150
-"""Table widths up to which, and from which, there is little or much room for a history."""
-
 Cell = tuple[tuple[str, str], ...]
 """Texts with their styles, left to right."""
 
@@ -31,6 +26,11 @@ class Look(NamedTuple):
     history_cells: int = 8
     with_env: bool = False
     """Whether the slot's cell names the environment, as there is no column for it."""
+    bar_cells: int = BAR_CELLS
+    no_ladder: bool = True
+    """Whether there is room to say that there is no ladder; else there is a sign for it."""
+    name_cells: int | None = None
+    """Room for a slot's name with its pin, where there is not enough for all of it."""
 
 
 class SlotRow(NamedTuple):
@@ -73,64 +73,6 @@ class Layout(NamedTuple):
     look: Look
 
 
-def lay_out(rows: Iterable[SlotRow], width: int, glyphs: Glyphs = UNICODE) -> Layout:
-    """The columns that fit, in the order in which they stand.
-
-    Args:
-        rows: the slots; names and numbers of environments decide how wide their columns are.
-        width: terminal cells that the table may fill.
-        glyphs: to draw with.
-    """
-    history = 8 if width < _NARROW else 16 if width < _WIDE else 24
-    look = Look(glyphs, history)
-    gap = 1 if width < _NARROW else 2
-    wide, env = _needs(rows, look)
-    chosen: list[Column] = []
-    left = width + gap
-    for column in sorted(COLUMNS, key=lambda column: column.need):
-        if wide[column.title] == 0:
-            continue
-        taken = wide[column.title] + gap
-        if taken > left and column.need > 0:
-            break
-        left -= taken
-        chosen.append(column)
-    if env and all(column.title != "Env" for column in chosen):
-        look = look._replace(with_env=True)
-        wide["Slot"] = max(4, wide["Slot"] + env + 1)
-    columns = tuple(column for column in COLUMNS if column in chosen)
-    widths = tuple(wide[column.title] for column in columns)
-    return Layout(columns, widths, gap, look)
-
-
-def _needs(rows: Iterable[SlotRow], look: Look) -> tuple[dict[str, int], int]:
-    """Cells that each column takes with these rows, 0 for one that has nothing to say; digits of an env."""
-    slot = env = blueprint = bar = level = pairs = grown = shrunk = 0
-    some_env = False
-    for row in rows:
-        state = row.state
-        slot = max(slot, cell_len(_slot(row, look)[-1][0]) + 2 * row.pinned)
-        if state.env_id is not None:
-            env = max(env, state.env_id)
-        if state.blueprint_id is not None:
-            blueprint = max(blueprint, min(len(state.blueprint_id), BLUEPRINT_CELLS))
-        bar = max(bar, min(state.max_level, BAR_CELLS) if state.has_ladder else len(NO_LADDER))
-        level = max(level, state.level, state.max_level)
-        pairs = max(pairs, state.n_pairs or 0)
-        if state.verdict is not None:
-            grown = max(grown, state.verdict.grow_count)
-            shrunk = max(shrunk, state.verdict.shrink_count)
-        some_env = some_env or state.env_id is not None
-    wide = {column.title: column.cells for column in COLUMNS}
-    wide |= {"Slot": max(4, slot), "Bar": max(3, bar), "History": look.history_cells}
-    wide |= {"Level": max(5, 2 * len(str(level)) + 1), "Pairs": max(5, len(f"{pairs:,}"))}
-    wide |= {"Ops": max(9, len(f"{grown:,}{shrunk:,}") + 3)}
-    env_digits = len(str(env)) if some_env else 0
-    wide["Env"] = max(3, env_digits) if some_env else 0
-    wide["Blueprint"] = max(9, blueprint) if blueprint else 0
-    return wide, env_digits
-
-
 def is_dim(state: SlotInternalState) -> bool:
     """Whether a row is of a seed whose level can't change any more."""
     return state.fossilized or state.outdated
@@ -152,8 +94,10 @@ def _env(row: SlotRow, _: Look) -> Cell:
     return (("" if row.state.env_id is None else str(row.state.env_id), ""),)
 
 
-def _slot(row: SlotRow, look: Look) -> Cell:
-    name = plain(row.name, SLOT_CELLS, look.glyphs)
+def slot_cell(row: SlotRow, look: Look) -> Cell:
+    """A slot's name, with a pin before it where it has one."""
+    cells = SLOT_CELLS if look.name_cells is None else max(1, look.name_cells - 2 * row.pinned)
+    name = plain(row.name, min(cells, SLOT_CELLS), look.glyphs)
     if look.with_env and row.state.env_id is not None:
         name = f"{row.state.env_id}:{name}"
     slot = (name, "cyan")
@@ -172,9 +116,9 @@ def _level(row: SlotRow, look: Look) -> Cell:
 
 def _bar(row: SlotRow, look: Look) -> Cell:
     level, max_level = row.state.level, row.state.max_level
-    cells = min(max_level, BAR_CELLS)
+    cells = min(max_level, look.bar_cells)
     if cells == 0:
-        return ((NO_LADDER, _DIM),)
+        return ((NO_LADDER, _DIM),) if look.no_ladder else _nothing(look)
     filled = min(cells, level)
     if max_level > cells:
         filled = round(min(level / max_level, 1) * cells)
@@ -237,7 +181,7 @@ def _word(row: SlotRow, look: Look) -> Cell:
         return _nothing(look)
     if state.verdict is None:
         return ((state.band.replace("_", " "), _DIM),)
-    return ((state.verdict.label.replace("_", " "), STYLES[state.indicator]),)
+    return ((state.verdict.label.replace("_", " "), label_style(state.verdict.label, state.indicator)),)
 
 
 def _ops(row: SlotRow, look: Look) -> Cell:
@@ -263,7 +207,7 @@ def _changed(row: SlotRow, look: Look) -> Cell:
 
 COLUMNS = (
     Column("Env", 3, "right", 3, _env),
-    Column("Slot", 0, "left", 4, _slot),
+    Column("Slot", 0, "left", 4, slot_cell),
     Column("Blueprint", 13, "left", 9, _blueprint),
     Column("Level", 0, "center", 5, _level),
     Column("Bar", 4, "left", 3, _bar),

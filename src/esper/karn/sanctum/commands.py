@@ -20,6 +20,8 @@ class Command(NamedTuple):
     help: str
     """For the help page and the command palette."""
     in_footer: bool = False
+    everywhere: bool = False
+    """Whether the keys mean this on every page, and while a line asks for something."""
 
 
 GROUPS: dict[str, tuple[Command, ...]] = {
@@ -68,6 +70,7 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         Command("colon,ctrl+p", ": Ctrl-P", "command_palette", "Commands", "find any of these by name"),
         Command("question_mark,f1", "? F1", "help", "Help", "this page", True),
         Command("q", "q", "quit", "Quit", "leave; the training is not touched", True),
+        Command("ctrl+c", "Ctrl-C", "quit", "Quit at once", "leave, from any page too", everywhere=True),
     ),
 }
 """Commands of the main screen, as the help page groups them."""
@@ -80,11 +83,15 @@ PAGE_COMMANDS = (
     Command("pageup,b", "PgUp b", "page('page_up')", "Page up", "a page back"),
     Command("home,g", "Home g", "page('home')", "Top", "to the beginning of a page"),
     Command("end,G", "End G", "page('end')", "Bottom", "to its end"),
-    Command("enter,l", "Enter l", "choose", "Choose", "the run under the cursor"),
-    Command("y", "y", "app.copy('sql')", "Copy SQL", "the query behind a slot or a comparison"),
-    Command("Y", "Y", "app.copy('mcp')", "Copy MCP call", "the MCP call behind it"),
 )
 """Commands of the pages over the main screen: help, slot, runs and comparison."""
+CHOOSE_COMMANDS = (Command("enter,l", "Enter l", "choose", "Choose", "the run under the cursor", True),)
+"""Of the page on which a run is chosen."""
+COPY_COMMANDS = (
+    Command("y", "y", "app.copy('sql')", "Copy SQL", "the query behind a slot or a comparison", True),
+    Command("Y", "Y", "app.copy('mcp')", "Copy MCP call", "the MCP call behind it", True),
+)
+"""Of the pages of a slot and of a comparison."""
 HELP_COMMANDS = (Command("question_mark,f1", "? F1", "close", "Back", "close the help"),)
 """Of the help page alone."""
 
@@ -95,7 +102,12 @@ def bindings(commands: tuple[Command, ...] = COMMANDS) -> list[BindingType]:
     """Commands as textual's bindings."""
     return [
         Binding(
-            command.keys, command.action, command.label, show=command.in_footer, key_display=_key(command)
+            command.keys,
+            command.action,
+            command.label,
+            show=command.in_footer,
+            key_display=_key(command),
+            priority=command.everywhere,
         )
         for command in commands
     ]

@@ -34,7 +34,7 @@ class EnvLog:
         timeline: the positions that were reached.
         decisions: what the policy decided.
         withdrawals: how often something may have been taken back.
-        version: another one after whatever may change rows or counts.
+        version: another one after whatever may change counts, or rows otherwise than by the clock.
     """
 
     def __init__(self, attempt: int, number_of: Callable[[str], int]) -> None:
@@ -73,7 +73,6 @@ class EnvLog:
 
     def epoch_completed(self, episode_idx: int | None, epoch: int | None) -> None:
         """Let the environment's clock go on by one epoch, or to ``epoch``."""
-        self.version += 1
         if self._awaits_resume_point and epoch is not None and episode_idx is not None:
             self.resume_at((episode_idx, epoch - 1))
         self._take_back_undecided()
@@ -81,7 +80,6 @@ class EnvLog:
 
     def episode_ended(self, episode_idx: int | None, epoch: int | None) -> None:
         """The next event belongs to another episode, whether or not it says which."""
-        self.version += 1
         # An episode that a resumed training only had to end was trained whole before.
         if self._awaits_resume_point and epoch is not None and episode_idx is not None:
             self.resume_at((episode_idx, epoch))

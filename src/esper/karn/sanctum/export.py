@@ -30,8 +30,9 @@ _SHOWN = (
     *("band", "indicator", "reversal_rate", "n_pairs", "window_reversal_rate"),
 )
 _POOLED = tuple(name for name in SlotVerdict.__struct_fields__ if name not in _SHOWN)
-COLUMNS = ("run_dir", *_SHOWN, *_POOLED, "levels")
-"""Of a row: its place, what the screen shows of its seed, then the slot's every pooled number."""
+COLUMNS = ("run_dir", "moment_episode", "moment_epoch", *_SHOWN, *_POOLED, "levels")
+"""Of a row: its run, the moment of it that is told of (none is its end, as far as it was read), what the
+screen shows of its seed, then the slot's every pooled number."""
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
 _NAME_CHARACTERS = 60
 
@@ -45,6 +46,7 @@ def export_view(
     ``=``, ``+``, ``-``, ``@``, a tab or a carriage return) gets an apostrophe before it, and so does a text
     that begins with one: dropping one leading apostrophe gives the name back. Numbers stay numbers.
     Control characters become U+FFFD. JSON holds every text as it is, with the run and its pooled numbers.
+    Each row says of which moment of the run it is.
 
     Args:
         kind: csv or json.
@@ -79,7 +81,8 @@ def export_screen_svg(app: App[Any], folder: Path, run_dir: str | None = None) -
 
 
 def _row(state: SlotInternalState, snapshot: SanctumSnapshot) -> dict[str, Any]:
-    row: dict[str, Any] = {"run_dir": snapshot.run.run_dir}
+    episode, epoch = snapshot.moment or (None, None)
+    row: dict[str, Any] = {"run_dir": snapshot.run.run_dir, "moment_episode": episode, "moment_epoch": epoch}
     row |= {name: getattr(state, name) for name in _SHOWN}
     row |= {name: None if state.verdict is None else getattr(state.verdict, name) for name in _POOLED}
     return row | {"levels": state.levels}

@@ -7,17 +7,19 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from esper.karn.jsonl.lines import Probe, read_lines
+from esper.karn.jsonl.lines import Probe, decode_probe, read_lines
 from esper.karn.jsonl.tail import Chunk
+from esper.karn.sanctum.brief import read_brief
 from esper.karn.sanctum.decisions import decode_decision
 from esper.karn.sanctum.pace import events_per_s
 from esper.karn.sanctum.rank_file import RankFile
+from esper.karn.sanctum.reading import readable_data
 from esper.karn.sanctum.registry import AggregatorRegistry
 from esper.karn.sanctum.runs import RunFolder
 from esper.karn.sanctum.state import Position, RunPosition, SanctumSnapshot, SlotKey, SlotOp
 from esper.karn.sanctum.status import run_status
 from esper.karn.settings import rank_of_event_file
-from esper.leyline.codec import FieldError, decode_data
+from esper.leyline.codec import FieldError
 from esper.leyline.events import TelemetryEvent, TelemetryEventType
 
 SLICE_BYTES = 1 << 18
@@ -44,6 +46,7 @@ class RunFeed:
     def _reset(self) -> None:
         self._files: dict[Path, RankFile] = {}
         self.registry = AggregatorRegistry()
+        self._brief_handlers = self.registry.brief_handlers()
         self._events = self._bad_lines = 0
         self._known: RunPosition | None = None
         """What was last said, as far as the clock does not change it; None after anything new."""
@@ -88,6 +91,8 @@ class RunFeed:
                 # A full slice ends with a whole line, so that it is never quite full.
                 left -= max(len(chunk.data), SLICE_BYTES if len(chunk.data) > SLICE_BYTES // 2 else 0)
                 self._take(file, chunk)
+                if file.reader.offset >= file.reader.size:
+                    waiting.remove(file)
         if changed or self.behind != bool(waiting):
             self._known = self._asked = None
         self.behind = bool(waiting)
@@ -129,7 +134,9 @@ class RunFeed:
             self._known = self._read_so_far()
         if self._known.over:
             return self._known
-        self._known = replace(self._known, status=self._status(now, self._known.last_event_at))
+        status = self._status(now, self._known.last_event_at)
+        if status != self._known.status:
+            self._known = replace(self._known, status=status)
         return self._known
 
     def _read_so_far(self) -> RunPosition:
@@ -176,6 +183,23 @@ class RunFeed:
         return sorted(moment for file in self._files.values() for moment in file.recent_moments())
 
     def _take(self, file: RankFile, chunk: Chunk) -> None:
+        brief = read_brief(chunk)
+        if brief is None:
+            self._take_any(file, chunk)
+            return
+        lines, events = brief
+        self._events += len(events)
+        file.note(events)
+        handlers, rank = self._brief_handlers, file.rank
+        for index, event in enumerate(events):
+            if event.data.attempt is not None and file.begin_attempt(decode_probe(lines[index])):
+                self.registry.begin_attempt(rank, file.attempt)
+            kind = type(event)
+            if kind in handlers:
+                event.rank = rank
+                handlers[kind](event)
+
+    def _take_any(self, file: RankFile, chunk: Chunk) -> None:
         found = read_lines(chunk)
         self._events += len(found.lines)
         self._bad_lines += sum(problem.kind == "line" for problem in found.problems)
@@ -196,7 +220,7 @@ class RunFeed:
                 if data is None:
                     return
             else:
-                data = decode_data(probe.event_type, probe.data, [])
+                data = readable_data(probe)
         except FieldError:
             self._bad_lines += 1
             return

@@ -27,9 +27,9 @@ class Glyphs:
     bands: Mapping[str, str]
     """By band: insufficient_data, healthy, watch, caution, thrash."""
     trends: Mapping[str, str]
-    """By trend: grow, shrink, stable; and fossilized."""
+    """By trend: grow, shrink, stable; and germinated, pruned, fossilized."""
     statuses: Mapping[str, str]
-    """By a run's status: waiting, empty, running, silent, crashed, finished."""
+    """By a run's status: waiting, empty, running, silent, crashed, finished, gone."""
     bar_full: str
     bar_empty: str
     sparkline: str
@@ -56,7 +56,14 @@ class Glyphs:
 
 UNICODE = Glyphs(
     bands={"insufficient_data": "○", "healthy": "●", "watch": "◐", "caution": "◆", "thrash": "✖"},
-    trends={"grow": "▲", "shrink": "▼", "stable": "─", "fossilized": "◇"},
+    trends={
+        "grow": "▲",
+        "shrink": "▼",
+        "stable": "─",
+        "germinated": "+",
+        "pruned": "◌",
+        "fossilized": "◇",
+    },
     statuses={
         "waiting": "…",
         "empty": "□",
@@ -64,6 +71,7 @@ UNICODE = Glyphs(
         "silent": "‖",
         "crashed": "✖",
         "finished": "■",
+        "gone": "∅",
     },
     bar_full="█",
     bar_empty="░",
@@ -80,7 +88,7 @@ UNICODE = Glyphs(
 )
 ASCII = Glyphs(
     bands={"insufficient_data": "?", "healthy": "o", "watch": "+", "caution": "!", "thrash": "X"},
-    trends={"grow": "^", "shrink": "v", "stable": "-", "fossilized": "*"},
+    trends={"grow": "^", "shrink": "v", "stable": "-", "germinated": "+", "pruned": "x", "fossilized": "*"},
     statuses={
         "waiting": ".",
         "empty": "0",
@@ -88,6 +96,7 @@ ASCII = Glyphs(
         "silent": "=",
         "crashed": "X",
         "finished": "#",
+        "gone": "/",
     },
     bar_full="#",
     bar_empty=".",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
@@ -13,19 +14,28 @@ import msgspec
 from rich.console import Console, Group
 from rich.text import Text
 
+from esper.karn.sanctum.effects import LEGEND as EFFECTS_LEGEND
 from esper.karn.sanctum.effects import effect_lines
 from esper.karn.sanctum.feed import RunFeed, utc_now
 from esper.karn.sanctum.glyphs import UNICODE, Glyphs
+from esper.karn.sanctum.header import header_text
 from esper.karn.sanctum.runs import newest_run
 from esper.karn.sanctum.state import SanctumSnapshot
-from esper.karn.sanctum.text import change_text, header_text, legend, verdict_text
+from esper.karn.sanctum.text import FREE_RATE, RATE, change_text, legend, trend_legend
+from esper.karn.sanctum.verdict_line import verdict_text
 from esper.karn.sanctum.widgets.level_table import level_table
 from esper.karn.settings import find_event_files
 from esper.leyline.errors import NotFoundError, unknown_name
 
 _SLICE_BYTES = 8 << 20
 CHANGES_SHOWN = 10
-"""Latest level changes in the text."""
+"""Latest changes in the text."""
+_WIDTH, _LEAST_WIDTH = 100, 20
+
+
+def width_here() -> int:
+    """Characters of a line: as COLUMNS says, else the terminal, else 100."""
+    return max(_LEAST_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)
 
 
 def read_run(telemetry_dir: Path, run_dir: str | None, now: datetime) -> SanctumSnapshot:
@@ -66,7 +76,7 @@ def once_text(
     telemetry_dir: Path,
     run_dir: str | None = None,
     *,
-    width: int = 100,
+    width: int = _WIDTH,
     color: bool = False,
     glyphs: Glyphs = UNICODE,
     now: Callable[[], datetime] = utc_now,
@@ -101,15 +111,25 @@ def once_text(
     console.print(verdict)
     if snapshot.slots:
         table = level_table(snapshot.slots.items(), width, glyphs=glyphs)
-        console.print(Group("", table, Text(legend(glyphs), "dim")))
+        console.print(Group("", table, *(Text(words, "dim") for words in _words(glyphs))))
     if snapshot.effects:
         console.print("\nbeyond NOOP")
-        console.print(effect_lines(snapshot.effects, glyphs))
+        console.print(effect_lines(snapshot.effects), Text(EFFECTS_LEGEND, "dim"), sep="\n")
     if snapshot.changes:
         console.print("\nlatest changes (times in UTC)")
         latest = snapshot.changes[-CHANGES_SHOWN:]
         console.print(*(change_text(change, glyphs) for change in latest), sep="\n")
     return "\n".join(line.rstrip() for line in drawn.getvalue().splitlines()) + "\n"
+
+
+def _words(glyphs: Glyphs) -> tuple[str, ...]:
+    """What the table's signs and numbers mean, as there is no help page."""
+    return (
+        legend(glyphs),
+        f"trend: {trend_legend(glyphs)}",
+        f"rate: {RATE}",
+        f"free rate: {FREE_RATE}",
+    )
 
 
 def once_json(
@@ -121,9 +141,9 @@ def once_json(
         ``run`` (as RunPosition); ``band``, ``reversal_rate``, ``n_pairs`` and ``n_reversals`` of the whole
         run; ``thrashing``, the slots that are named; ``slots``, every slot's verdict, the worst first;
         ``rows``, the seeds on the screen, with the levels that each went through; ``changes``, the latest
-        level changes; ``effects``, what each op did against the NOOP baseline, as in the verdict;
-        ``first_thrash``, [episode, epoch] where the earliest of the named slots began to, or null;
-        ``moment``, null for the run's end, which is what is told.
+        level changes, begins and ends of seeds, as LevelChange; ``effects``, what each op did against the
+        NOOP baseline, as in the verdict; ``first_thrash``, [episode, epoch] where the earliest of the named
+        slots began to, or null; ``moment``, null for the run's end, which is what is told.
 
     Raises:
         NotFoundError: if there is no such run, or none at all.

@@ -170,5 +170,7 @@ def effects(environments: Iterable[Mapping[int, OpStats]]) -> tuple[Effect, ...]
     for stats in environments:
         for op, part in stats.items():
             if op in _NAMES:
-                sums.setdefault(op, OpStats()).join(part)
+                if op not in sums:
+                    sums[op] = OpStats()
+                sums[op].join(part)
     return tuple(sums[op].effect(_NAMES[op]) for op in sorted(sums, key=_NAMES.__getitem__))

@@ -18,8 +18,8 @@ class Pace:
     """Counts one file's latest events second by second, in the order of the file."""
 
     def __init__(self) -> None:
-        self._seconds: deque[tuple[str, int]] = deque(maxlen=WINDOW_S)
-        """The first time in each second, and the events in it."""
+        self._seconds: deque[tuple[str, datetime | None, int]] = deque(maxlen=WINDOW_S)
+        """The second, the first time in it, and the events in it."""
         self._newest: str | None = None
 
     def note(self, texts: Sequence[str]) -> None:
@@ -43,18 +43,19 @@ class Pace:
     def since(self, start: datetime, until: datetime) -> tuple[int, datetime | None]:
         """Events of the seconds that began in a window, and when the first of them was written."""
         n, first = 0, None
-        for text, count in reversed(self._seconds):
-            moment = parse_timestamp(text)
+        for _, moment, count in reversed(self._seconds):
             if moment is None or not start <= moment <= until:
                 break
             n, first = n + count, moment
         return n, first
 
     def _add(self, text: str, n: int) -> None:
-        if self._seconds and _second(self._seconds[-1][0]) == _second(text):
-            text, known = self._seconds.pop()
-            n += known
-        self._seconds.append((text, n))
+        second = _second(text)
+        if self._seconds and self._seconds[-1][0] == second:
+            _, first, known = self._seconds.pop()
+            self._seconds.append((second, first, known + n))
+        else:
+            self._seconds.append((second, parse_timestamp(text), n))
 
 
 def _second(text: str) -> str:

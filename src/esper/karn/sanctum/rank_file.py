@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ from esper.karn.jsonl.lines import Probe
 from esper.karn.jsonl.source import writer_lives
 from esper.karn.jsonl.tail import TailReader
 from esper.karn.jsonl.timestamps import parse_timestamp
+from esper.karn.sanctum.brief import Brief
 from esper.karn.sanctum.pace import Pace
 
 _RECENT = 64
@@ -58,7 +60,7 @@ class RankFile:
         self._next_seq = 0
         self._recent: deque[str] = deque(maxlen=_RECENT)
 
-    def note(self, probes: list[Probe]) -> None:
+    def note(self, probes: Sequence[Probe] | Sequence[Brief]) -> None:
         """Look at the places and times of new events."""
         next_seq = self._next_seq
         for probe in probes:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from esper.karn.sanctum.aggregator import InternalLevelAggregator
+from esper.karn.sanctum.brief import TYPES, Brief, is_decision
 from esper.karn.sanctum.positions import PositionIndex
 from esper.karn.sanctum.state import Position, RunPosition, SanctumSnapshot, SlotKey, SlotOp
 from esper.leyline.events import TelemetryEvent, TelemetryEventType
 from esper.leyline.thresholds import STABLE_EPOCHS
 
-Handler = Callable[[TelemetryEvent], None]
+Handler = Callable[[Any], None]
+"""Takes a TelemetryEvent, or a Brief of the same type."""
 
 
 class TrainingAggregator:
@@ -77,6 +80,11 @@ class AggregatorRegistry:
         if event.event_type in self.handlers:
             self.handlers[event.event_type](event)
 
+    def brief_handlers(self) -> dict[type[Brief], Handler]:
+        """What takes the brief events of a class; the others mean nothing here."""
+        handlers = self.handlers | {TelemetryEventType.ANALYTICS_SNAPSHOT: self._handle_brief_snapshot}
+        return {kind: handlers[name] for kind, name in TYPES.items() if name in handlers}
+
     def begin_attempt(self, rank: int, attempt: int) -> None:
         """A rank's file was opened to write for the second time or more."""
         self.internal_level_aggregator.begin_attempt(rank, attempt)
@@ -104,8 +112,8 @@ class AggregatorRegistry:
             run=run,
             slots=levels.to_rows(verdicts, until),
             verdicts=tuple(verdicts),
-            n_pairs=sum(slot.n_pairs for slot in counts),
-            n_reversals=sum(slot.n_reversals for slot in counts),
+            n_pairs=sum([slot.n_pairs for slot in counts]),
+            n_reversals=sum([slot.n_reversals for slot in counts]),
             changes=levels.changes(until),
             effects=levels.effects(until),
             moment=at,
@@ -120,6 +128,10 @@ class AggregatorRegistry:
     def slot_history(self, key: SlotKey, limit: int, at: Position | None = None) -> tuple[SlotOp, ...]:
         """A slot's latest ops, the newest last."""
         return self.internal_level_aggregator.slot_history(key, limit, self._until(at))
+
+    def _handle_brief_snapshot(self, event: Any) -> None:
+        if is_decision(event.data):
+            self.internal_level_aggregator.handle_decision(event)
 
     def _handle_training_started(self, event: TelemetryEvent) -> None:
         payload = event.data

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from esper.karn.diagnosis import SlotCounts, SlotVerdict
+from esper.karn.diagnosis import SlotVerdict
 from esper.karn.sanctum.env_log import EnvLog
 from esper.karn.sanctum.moments import Moment
 from esper.karn.sanctum.names import Names
 from esper.karn.sanctum.outcomes import Outcome
 from esper.karn.sanctum.records import unpacked
-from esper.karn.sanctum.slot_log import CHANGED, SlotEvent, SlotLog
+from esper.karn.sanctum.slot_log import CHANGED, KINDS, SlotEvent, SlotLog, levels_told
 from esper.karn.sanctum.state import SlotInternalState, SlotKey, SlotOp
 
 Judged = defaultdict[SlotKey, tuple[SlotVerdict | None, int | None]]
@@ -23,35 +23,25 @@ Judged = defaultdict[SlotKey, tuple[SlotVerdict | None, int | None]]
 class _Known:
     """A row, None for a slot without a seed, and all that it depends on but its place."""
 
-    cause: tuple[int, int, int] = (-1, -1, -1)
+    cause: tuple[int, int, int, int] = (-1, -1, -1, -1)
     verdict: SlotVerdict | None = None
     tick: int = 0
+    until: float = math.inf
+    """The environment's clock, in epochs, at which it becomes stable."""
     stable: bool = False
     outdated: bool = False
     row: SlotInternalState | None = None
 
 
-class CountReader:
-    """Reads counts from the histories; those of an environment that has not changed only once."""
+@dataclass(slots=True)
+class _Shown:
+    """The rows of an environment as it is now, and how long they stay so if nothing but time goes by."""
 
-    def __init__(self) -> None:
-        self._known: dict[EnvLog, tuple[int, list[SlotCounts]]] = {}
-
-    def read(self, moment: Moment) -> list[SlotCounts]:
-        """The counts of an environment's slots that had an op."""
-        env = moment.env
-        if moment.tick is not None:
-            return self._read(moment)
-        if env not in self._known or self._known[env][0] != env.version:
-            self._known[env] = (env.version, self._read(moment))
-        return self._known[env][1]
-
-    def _read(self, moment: Moment) -> list[SlotCounts]:
-        return [
-            slot.counter.counts(moment.env_id, slot_id, n_ops)
-            for slot_id, slot in moment.env.slots.items()
-            if (n_ops := slot.n_ops(slot.events.end(moment.tick)))
-        ]
+    version: int
+    episode: int
+    until: float
+    """The environment's clock, in epochs, at which the next row becomes stable."""
+    rows: list[tuple[SlotKey, _Known]]
 
 
 class RowReader:
@@ -66,42 +56,73 @@ class RowReader:
         self._names = names
         self._stable_epochs = stable_epochs
         self._known: defaultdict[SlotLog, _Known] = defaultdict(_Known)
-        self._versions: dict[EnvLog, int] = {}
-        """Of the environments whose known rows are of now: how they were then."""
+        self._shown: dict[EnvLog, _Shown] = {}
+        """Of the environments whose known rows are of now."""
 
-    def rows(self, moment: Moment, judged: Judged) -> Iterator[tuple[SlotKey, SlotInternalState]]:
-        """The rows of an environment's slots that hold a seed.
+    def read(self, moment: Moment, judged: Judged, rows: dict[SlotKey, SlotInternalState]) -> None:
+        """Add the rows of an environment's slots that hold a seed.
 
         Args:
             moment: the environment.
             judged: what is known of the slots that had an op.
+            rows: takes them.
         """
-        env, tick = moment.env, moment.tick
-        same = tick is None and self._versions.pop(env, None) == env.version
-        if tick is None:
-            self._versions[env] = env.version
-        for slot_id, slot in env.slots.items():
-            key = (moment.env_id, slot_id)
+        env, timeline = moment.env, moment.env.timeline
+        shown = self._shown.pop(env, None)
+        if moment.tick is not None or shown is None or shown.episode != timeline.episode(None):
+            shown = self._look_at_all(moment, judged, math.inf)
+        elif shown.version != env.version:
+            shown = self._look_at_all(moment, judged, timeline.clock(None))
+        elif timeline.clock(None) >= shown.until:
+            self._look_at_older(moment, judged, shown)
+        if moment.tick is None:
+            self._shown[env] = shown
+        for key, known in shown.rows:
             verdict, place = judged[key]
-            known = self._known[slot]
-            if not same or not _same_rate(known.verdict, verdict):
-                known = self._known[slot] = self._look(moment, slot_id, verdict, known)
-            known.verdict, row = verdict, known.row
+            row = known.row
             if row is not None:
-                if row.place != place or row.verdict is not verdict:
-                    row = known.row = row.judged(verdict, place)
-                yield key, row
+                if row.verdict is not verdict:
+                    known.verdict, row = verdict, row.judged(verdict)
+                    known.row = row
+                row.place = place  # with each op of one slot, hundreds of others move on
+                rows[key] = row
+
+    def _look_at_all(self, moment: Moment, judged: Judged, clock: float) -> _Shown:
+        """Look at an environment's slots; at one that is as it was only if it may be stable by ``clock``."""
+        rewinds, episode = moment.env.timeline.rewinds, moment.env.timeline.episode(moment.tick)
+        shown = _Shown(moment.env.version, episode, math.inf, [])
+        for slot_id, slot in moment.env.slots.items():
+            key, known = (moment.env_id, slot_id), self._known[slot]
+            now = (slot.withdrawals, rewinds, len(slot.events.ticks), len(slot.rates.ticks))
+            if clock >= known.until or known.cause != now:
+                known = self._known[slot] = self._look(moment, slot_id, judged[key][0], known)
+            if known.row is not None:
+                shown.rows.append((key, known))
+                shown.until = min(shown.until, known.until)
+        return shown
+
+    def _look_at_older(self, moment: Moment, judged: Judged, shown: _Shown) -> None:
+        """Look at those slots of an environment that are stable by now; no other can have changed."""
+        env, clock = moment.env, moment.env.timeline.clock(None)
+        for place, (key, known) in enumerate(shown.rows):
+            if clock >= known.until:
+                other = self._look(moment, key[1], judged[key][0], known)
+                self._known[env.slots[key[1]]] = other
+                shown.rows[place] = key, other
+        shown.until = min([known.until for _, known in shown.rows], default=math.inf)
 
     def _look(self, moment: Moment, slot_id: str, verdict: SlotVerdict | None, known: _Known) -> _Known:
         slot = moment.env.slots[slot_id]
         end = slot.events.end(moment.tick)
-        cause = (slot.withdrawals, end, slot.rates.end(moment.tick))
-        if (
-            known.cause == cause
-            and _same_rate(known.verdict, verdict)
-            and (known.row is None or self._age(moment, known.tick) == (known.stable, known.outdated))
-        ):
-            return known
+        cause = (slot.withdrawals, moment.env.timeline.rewinds, end, slot.rates.end(moment.tick))
+        if known.cause == cause and _same_rate(known.verdict, verdict):
+            stable, outdated = (False, False) if known.row is None else self._age(moment, known.tick)
+            if known.row is None or (stable, outdated) == (known.stable, known.outdated):
+                return known
+            if stable:
+                row = known.row.judged(verdict)
+                row.trend, row.outdated = "stable", outdated
+                return _Known(cause, verdict, known.tick, math.inf, stable, outdated, row)
         found = slot.row(end)
         if found is None:
             return _Known(cause, verdict)
@@ -111,7 +132,8 @@ class RowReader:
         row = self._read(moment, slot_id, event, verdict)
         row.trend = "stable" if stable else _trend(event)
         row.outdated, row.fossilized = outdated, at < end - 1
-        return _Known(cause, verdict, tick, stable, outdated, row)
+        until = math.inf if stable else moment.env.timeline.clock(tick) + self._stable_epochs
+        return _Known(cause, verdict, tick, until, stable, outdated, row)
 
     def _age(self, moment: Moment, tick: int) -> tuple[bool, bool]:
         """Whether a row that was made or moved at a tick is stable, and whether it is outdated."""
@@ -126,9 +148,12 @@ class RowReader:
         rate = slot.window_rate(event, moment.tick)
         # Until there is a pair to count, the training's own number stands in for it.
         pooled = None if verdict is None else verdict.reversal_rate
+        max_level = event.max_level
+        if event.kind == CHANGED and max_level <= 0 and verdict is not None:
+            max_level = verdict.max_level or 0  # this one's can't be read; that of the slot's ops is known
         return SlotInternalState(
             level=event.to_level,
-            max_level=event.max_level,
+            max_level=max_level,
             trend="stable",
             reversal_rate=(rate or 0.0) if pooled is None else pooled,
             env_id=moment.env_id,
@@ -159,7 +184,7 @@ def _trend(event: SlotEvent) -> str:
 
 
 def slot_history(moment: Moment, slot_id: str, names: Names, limit: int) -> tuple[SlotOp, ...]:
-    """A slot's latest ops, the newest last.
+    """A slot's latest ops, and the begins and ends of its seeds, the newest last.
 
     Args:
         moment: its environment.
@@ -168,11 +193,18 @@ def slot_history(moment: Moment, slot_id: str, names: Names, limit: int) -> tupl
         limit: how many at most.
     """
     slot = moment.env.slots[slot_id]
-    n_ops = slot.n_ops(slot.events.end(moment.tick))
-    numbers = range(max(0, n_ops - limit), n_ops)
-    ops = [slot.op(number) for number in numbers]
-    outcomes = _outcomes_since(moment, names.number(slot_id), ops[0].arrival) if ops else {}
-    return tuple(_slot_op(slot, number, op, names, outcomes) for number, op in zip(numbers, ops, strict=True))
+    end = slot.events.end(moment.tick)
+    begin = max(0, end - limit)
+    events = [slot.events[index] for index in range(begin, end)]
+    outcomes = _outcomes_since(moment, names.number(slot_id), events[0].arrival) if events else {}
+    number, history = slot.n_ops(begin), []
+    for event in events:
+        if event.kind != CHANGED:
+            history.append(_seed_event(event, names))
+        elif event.from_level != event.to_level:  # a change to the same level is no op
+            history.append(_slot_op(slot, number, event, names, outcomes))
+            number += 1
+    return tuple(history)
 
 
 _OpKey = tuple[int, int, int, int]
@@ -213,6 +245,20 @@ def _slot_op(
         loss_advantage=loss,
         accuracy_advantage=accuracy,
         op_probability=probability,
+    )
+
+
+def _seed_event(event: SlotEvent, names: Names) -> SlotOp:
+    _, level, _ = levels_told(event)
+    return SlotOp(
+        episode=unpacked(event.episode),
+        epoch=unpacked(event.epoch),
+        from_level=None,
+        to_level=level,
+        reversal=False,
+        free=False,
+        seed_id=names.text(event.seed),
+        kind=KINDS[event.kind],
     )
 
 

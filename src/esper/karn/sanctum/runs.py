@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
+from esper.karn.jsonl.ends import NEVER, EndsReader, last_event_of
 from esper.karn.jsonl.source import writer_lives
-from esper.karn.sanctum.run_ends import EndsReader, FileEnds
 from esper.karn.sanctum.state import RunRow
 from esper.karn.sanctum.status import run_status
 from esper.karn.settings import ARCHIVE_SUFFIX, find_event_files, rank_of_event_file
 
 _SETTLED_NS = 2_000_000_000
 """A folder's time may be this coarse: one that changed later than that is listed again."""
-_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def event_files(run: Path) -> list[Path]:
@@ -56,20 +55,14 @@ class RunFolder:
 
 
 def newest_run(telemetry_dir: Path, ends: EndsReader | None = None) -> str | None:
-    """The run with the newest event, None without a run.
-
-    The event's own timestamp decides, not the file's: copying or compacting an old run does not make
-    it the latest. A run without any event comes last.
+    """The run with the newest event, None without a run; one without any event comes last.
 
     Args:
         telemetry_dir: folder of all runs.
         ends: what is known of their files from before; those that have not changed are not opened.
     """
     reader = EndsReader() if ends is None else ends
-    latest = {
-        run: max(((ends_of.last_event_at or _NEVER) for ends_of in _ends(paths, reader)), default=_NEVER)
-        for run, paths in find_event_files(telemetry_dir).items()
-    }
+    latest = {run: last_event_of(paths, reader) for run, paths in find_event_files(telemetry_dir).items()}
     return max(latest, key=lambda run: (latest[run], run), default=None)
 
 
@@ -83,7 +76,7 @@ def run_rows(telemetry_dir: Path, now: datetime, ends: EndsReader | None = None)
     """
     reader = EndsReader() if ends is None else ends
     rows = [_row(run, paths, reader, now) for run, paths in find_event_files(telemetry_dir).items()]
-    return sorted(rows, key=lambda row: (row.last_event_at or _NEVER, row.run_dir), reverse=True)
+    return sorted(rows, key=lambda row: (row.last_event_at or NEVER, row.run_dir), reverse=True)
 
 
 def _row(run: str, paths: list[Path], reader: EndsReader, now: datetime) -> RunRow:
@@ -101,7 +94,3 @@ def _row(run: str, paths: list[Path], reader: EndsReader, now: datetime) -> RunR
         recent=lambda: sorted(moment for found in files for moment in found.recent),
     )
     return RunRow(run, status, last, sum(found.size for found in files), len(paths))
-
-
-def _ends(paths: list[Path], reader: EndsReader) -> list[FileEnds]:
-    return [found for path in paths if (found := reader.read(path)) is not None]

@@ -138,7 +138,7 @@ class SlotCounter:
         return SlotCounts(
             env_id=env_id,
             slot_id=slot_id,
-            max_level=max_level if ops else None,
+            max_level=max_level or None,  # of events that don't say it, 0 is none
             n_ops=ops,
             grow_count=grown,
             shrink_count=ops - grown,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from esper.karn.sanctum.records import RecordLog, unpacked
 from esper.karn.sanctum.slot_counts import SlotCounter
+from esper.karn.sanctum.state import ChangeKind
 
 LEVELS_KEPT = 64
 """Levels of a seed that a row can show."""
@@ -17,6 +18,8 @@ TIME_BYTES = 40
 """Of a timestamp that is kept; ISO-8601 takes 32."""
 
 GERMINATED, CHANGED, PRUNED, FOSSILIZED = range(4)
+KINDS: tuple[ChangeKind, ...] = ("germinated", "changed", "pruned", "fossilized")
+"""Their names."""
 
 
 class SlotEvent(NamedTuple):
@@ -41,6 +44,14 @@ class SlotEvent(NamedTuple):
     """Where the seed's levels begin in the slot's."""
     end_level: int = 0
     """Where they end."""
+
+
+def levels_told(event: SlotEvent) -> tuple[int | None, int | None, int | None]:
+    """Level before and after, and the highest, as far as an event tells of them."""
+    ladder = event.max_level if event.max_level > 0 else None  # a ladder has one level at least
+    if event.kind == CHANGED:
+        return event.from_level, event.to_level, ladder
+    return None, event.to_level if event.kind == GERMINATED and ladder else None, ladder
 
 
 class WindowRate(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from esper.karn.diagnosis import Effect, SlotVerdict, thrash_together
 from esper.leyline.thresholds import MIN_PAIRS, band, indicator
@@ -13,6 +14,10 @@ Position = tuple[int, int]
 
 SlotKey = tuple[int | None, str]
 """Environment and slot. Slot names repeat in every environment; the environment is unique over ranks."""
+
+
+ChangeKind = Literal["changed", "germinated", "pruned", "fossilized"]
+"""A level that changed; a seed that was planted, taken out, or made a lasting part of its host."""
 
 
 @dataclass
@@ -42,8 +47,8 @@ class SlotInternalState:
     verdict: SlotVerdict | None = None
     """The judgement on this slot over the whole run, with every number behind it."""
     place: int | None = field(default=None, compare=False)
-    """Place among the run's slots, the worst first, from 0; None without a verdict. It is no part of what
-    the row says."""
+    """Place among the run's slots in the latest snapshot, the worst first, from 0; None without a verdict. It
+    is no part of what the row says."""
     rank: int = 0
     """The process that trains the environment."""
     blueprint_id: str | None = None
@@ -51,13 +56,17 @@ class SlotInternalState:
     levels: tuple[int, ...] = ()
     """The seed's level before the first of its latest changes, then after each of them, the newest last."""
 
-    def judged(self, verdict: SlotVerdict | None, place: int | None) -> SlotInternalState:
-        """The same row under a verdict of the same rate, and at its place.
+    def judged(self, verdict: SlotVerdict | None) -> SlotInternalState:
+        """The same row under a verdict of the same rate.
 
-        Each op of a slot moves hundreds of others; ``replace`` would take ten times as long.
+        With each slot that can be judged, hundreds of others have another verdict; ``replace`` would take ten
+        times as long.
         """
         other = object.__new__(SlotInternalState)
-        other.__dict__ = {**self.__dict__, "verdict": verdict, "place": place}
+        # A copy shares its keys with all other rows, where a new dict would hold its own.
+        fields = self.__dict__.copy()
+        fields["verdict"] = verdict
+        other.__dict__ = fields
         return other
 
     @property
@@ -83,26 +92,35 @@ class SlotInternalState:
 
 @dataclass(frozen=True)
 class LevelChange:
-    """One internal op, for the event log."""
+    """One internal op, or the begin or end of a seed, for the event log."""
 
     env_id: int | None
     slot_id: str
     episode_idx: int | None
     epoch: int | None
-    from_level: int
-    to_level: int
-    max_level: int
+    from_level: int | None
+    """None where nothing grew or shrank."""
+    to_level: int | None
+    """Of a seed that germinated: where it begins. None where the event says no level."""
+    max_level: int | None
+    """None where the event does not say it."""
     timestamp: str | None
+    kind: ChangeKind = "changed"
 
 
 @dataclass(frozen=True)
 class SlotOp:
-    """One internal op of a slot, for its page. Advantages are against the NOOP baseline."""
+    """One internal op of a slot, or the begin or end of a seed in it, for the slot's page.
+
+    Advantages are against the NOOP baseline.
+    """
 
     episode: int | None
     epoch: int | None
-    from_level: int
-    to_level: int
+    from_level: int | None
+    """None where nothing grew or shrank."""
+    to_level: int | None
+    """As LevelChange's."""
     reversal: bool
     """Whether it went the other way than the same seed's op before it."""
     free: bool
@@ -114,6 +132,7 @@ class SlotOp:
     """Fraction; positive is better."""
     op_probability: float | None = None
     """The policy's joint probability of op and slot."""
+    kind: ChangeKind = "changed"
 
 
 @dataclass(frozen=True)
@@ -135,7 +154,8 @@ class RunPosition:
 
     run_dir: str | None = None
     status: str = "waiting"
-    """waiting (no file yet), empty (no event yet), running, silent, crashed or finished."""
+    """waiting (no file yet), empty (no event yet), running, silent, crashed, finished, or gone (the files
+    were deleted; what is known is what they held)."""
     outcome: str | None = None
     """How the training says that it ended, where that is anything but "completed"."""
     ranks: int = 0
@@ -158,7 +178,7 @@ class RunPosition:
     @property
     def over(self) -> bool:
         """Whether no more events are to be expected."""
-        return self.status in ("finished", "crashed")
+        return self.status in ("finished", "crashed", "gone")
 
 
 @dataclass(frozen=True)
@@ -173,7 +193,7 @@ class SanctumSnapshot:
     n_pairs: int = 0
     n_reversals: int = 0
     changes: tuple[LevelChange, ...] = ()
-    """The latest level changes, the newest last."""
+    """The latest level changes, begins and ends of seeds, the newest last."""
     effects: tuple[Effect, ...] = ()
     """What GROW and SHRINK did against the NOOP baseline, by the same rules as the verdict's effects."""
     moment: Position | None = None

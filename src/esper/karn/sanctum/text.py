@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from esper.karn.diagnosis import SlotVerdict
 from esper.karn.sanctum.glyphs import UNICODE, Glyphs
-from esper.karn.sanctum.state import LevelChange, Position, RunPosition, SanctumSnapshot
+from esper.karn.sanctum.state import LevelChange, Position, SlotOp
 from esper.karn.textout import clean
 from esper.leyline.thresholds import (
     CAUTION_AT,
-    INDICATORS,
     MIN_PAIRS,
     RED_AT,
+    STABLE_EPOCHS,
     THRASH_ABOVE,
     WATCH_AT,
-    indicator,
 )
 
 GLYPHS = UNICODE.bands
 """The shape of each band, so that it reads without colour."""
-TREND_STYLES = {"grow": "green", "shrink": "red", "stable": "dim"}
+TREND_STYLES = {
+    "grow": "green",
+    "shrink": "red",
+    "stable": "dim",
+    "germinated": "cyan",
+    "pruned": "yellow",
+    "fossilized": "blue",
+}
 STYLES = {"green": "green", "yellow": "yellow", "red": "red bold", None: "dim"}
 """The style of each indicator; None has no colour."""
-STATUS_STYLES = {
-    "waiting": "dim",
-    "empty": "dim",
-    "running": "green",
-    "silent": "yellow",
-    "crashed": "bold red",
-    "finished": "cyan",
-}
+_LABEL_STYLES = {"sweeping": STYLES["yellow"]}
+"""Of judgements that call for a look whatever the reversal rate, and so its indicator, says."""
 
 
 def legend(glyphs: Glyphs = UNICODE) -> str:
@@ -56,9 +53,24 @@ def legend_short(glyphs: Glyphs = UNICODE) -> str:
     )
 
 
+def trend_legend(glyphs: Glyphs = UNICODE) -> str:
+    """What the signs of a trend mean."""
+    trend = glyphs.trends
+    return (
+        f"{trend['grow']} last grew, {trend['shrink']} last shrank, {trend['stable']} unchanged for "
+        f"{STABLE_EPOCHS} epochs, {trend['fossilized']} fossilized"
+    )
+
+
 LEGEND = legend()
-NAMED = 3
-"""Thrashing slots that the verdict line names."""
+RATE = "share of reversals among pairs of consecutive ops, over the whole run"
+FREE_RATE = "the same where the second op could have gone either way; a coin flip gives 0.5"
+"""What the reversal rate is, and the free rate beside it."""
+
+
+def label_style(label: str, indicator: str | None) -> str:
+    """The style of a judgement's word: that of the slot's indicator, or caution for a slot that sweeps."""
+    return _LABEL_STYLES[label] if label in _LABEL_STYLES else STYLES[indicator]
 
 
 def plain(name: str, width: int, glyphs: Glyphs = UNICODE) -> str:
@@ -87,49 +99,6 @@ def where(env_id: int | None, slot_id: str | None, width: int = 16, glyphs: Glyp
     return slot if env_id is None else f"env {env_id} {slot}"
 
 
-def header_text(
-    run: RunPosition, telemetry_dir: str, now: datetime, glyphs: Glyphs = UNICODE, *, paused: bool = False
-) -> Text:
-    """Two lines: the run and whether it goes on; how much there is of it and what is amiss."""
-    text = Text(no_wrap=True, overflow="ellipsis")
-    mark = glyphs.statuses[run.status]
-    if run.status == "waiting":
-        wanted = "" if run.run_dir is None else f" run {plain(run.run_dir, 40, glyphs)}"
-        text.append(f"{mark} waiting for{wanted or ' the first run'}", "bold")
-        text.append(f"\n  in {plain(telemetry_dir, 200, glyphs)}", "dim")
-        return text
-    text.append(plain(run.run_dir or "", 48, glyphs), "bold cyan")
-    text.append(f"  {mark} {run.status}", STATUS_STYLES[run.status])
-    if run.outcome is not None:
-        text.append(f" ({plain(run.outcome, 24, glyphs)})", "yellow")
-    text.append(f"  {_when(run, now, paused=paused)}", "dim")
-    if paused:
-        text.append(f"  {glyphs.paused} paused", "bold yellow")
-    text.append("\n")
-    text.append(f"{count(run.ranks, 'rank')}  {count(run.events, 'event')}", "dim")
-    if run.events_per_s is not None and run.status == "running":
-        text.append(
-            f"  {run.events_per_s:,.0f}/s" if run.events_per_s >= 10 else f"  {run.events_per_s:.1f}/s"
-        )
-    text.append(f"  {count(run.bad_lines, 'bad line')}", "bold yellow" if run.bad_lines else "dim")
-    for number, word in ((run.missing, "missing"), (run.dropped, "dropped by the writer")):
-        if number:
-            text.append(f"  {number:,} {word}", "bold yellow")
-    if run.behind:
-        lag = (run.bytes_total - run.bytes_read) / 1e6
-        share = 100 * run.bytes_read // max(1, run.bytes_total)
-        text.append(f"  read {share} %, {lag:,.1f} MB to go", "bold cyan")
-    return text
-
-
-def _when(run: RunPosition, now: datetime, *, paused: bool) -> str:
-    if run.last_event_at is None:
-        return ""
-    if run.status != "running" or paused:  # where nothing is read, an age would stand still
-        return f"last event {run.last_event_at:%Y-%m-%d %H:%M:%S} UTC"
-    return f"last event {age((now - run.last_event_at).total_seconds())} ago"
-
-
 def age(seconds: float) -> str:
     """Seconds in the largest unit that fits, for example "3 min"; a clock set back gives 0."""
     whole = max(0, int(seconds))
@@ -144,60 +113,37 @@ def count(n: int, word: str) -> str:
     return f"{n:,} {word}" if n == 1 else f"{n:,} {word}s"
 
 
-def verdict_text(snapshot: SanctumSnapshot, glyphs: Glyphs = UNICODE) -> Text:
-    """A line or two: whether the policy thrashes, and in which slots."""
-    rate, named = snapshot.reversal_rate, snapshot.thrashing
-    slots = count(len(snapshot.verdicts), "slot")
-    if snapshot.run.status == "waiting":
-        return Text("it appears here as soon as a training writes its first event", "dim")
-    if not snapshot.verdicts:
-        return Text("no internal op yet", "dim")
-    pooled = "not one pair of ops yet"
-    if rate is not None:
-        pooled = f"reversal rate {rate:.2f} over {count(snapshot.n_pairs, 'pair')}"
-    if named:
-        worst = max((verdict.indicator or "" for verdict in named), key=("", *INDICATORS).index)
-        text = Text.assemble(
-            (f"{glyphs.bands['thrash']} thrashing in {len(named)} of {slots}", STYLES[worst or None])
-        )
-        text.append(": " + ", ".join(_evidence(verdict, glyphs) for verdict in named[:NAMED]))
-        if len(named) > NAMED:
-            text.append(f" and {len(named) - NAMED:,} more")
-        return text.append(f"; {pooled}", "dim")
-    band = snapshot.band
-    sign, word = glyphs.bands[band], band.replace("_", " ")
-    if snapshot.thrashing_together:
-        sign, word = glyphs.bands["thrash"], "thrashing, taken together"
-    text = Text.assemble(
-        (f"{sign} {word}", STYLES[indicator(rate, snapshot.n_pairs)]),
-        f": {pooled}",
-        (f"; none of {slots} named thrashing", "dim"),
-    )
-    sweeping = sum(verdict.label == "sweeping" for verdict in snapshot.verdicts)
-    return text.append(f", {sweeping:,} sweeping", "dim") if sweeping else text
-
-
-def _evidence(verdict: SlotVerdict, glyphs: Glyphs) -> str:
-    place = where(verdict.env_id, verdict.slot_id, glyphs=glyphs)
-    return f"{place} (free rate {verdict.free_reversal_rate:.2f}, n {verdict.n_free_pairs})"
+def size_text(n_bytes: int) -> str:
+    """A size in the unit that suits it: "3.1 kB", "48.0 MB"."""
+    return f"{n_bytes / 1e3:,.1f} kB" if n_bytes < 999_950 else f"{n_bytes / 1e6:,.1f} MB"
 
 
 def change_text(change: LevelChange, glyphs: Glyphs = UNICODE) -> Text:
     """One line of the event log."""
     text = Text(no_wrap=True, overflow="ellipsis")
-    trend = "grow" if change.to_level > change.from_level else "shrink"
+    trend, words = what_happened(change, glyphs)
+    if change.from_level is not None and change.max_level is not None:
+        words += f" of {change.max_level}"
     text.append(f"{plain((change.timestamp or '')[11:19], 8, glyphs):8}  ", "dim")
     text.append(f"{glyphs.trends[trend]} ", TREND_STYLES[trend])
     text.append(f"{where(change.env_id, change.slot_id, glyphs=glyphs):<14}", "cyan")
-    text.append(f"  {change.from_level} {glyphs.to} {change.to_level} of {change.max_level}")
+    text.append(f"  {words:<11}")
     episode = "" if change.episode_idx is None else f"episode {change.episode_idx} "
     epoch = "" if change.epoch is None else f"epoch {change.epoch}"
-    text.append(f"   {episode}{epoch}", "dim")
+    text.append(f"  {episode}{epoch}", "dim")
     return text
 
 
+def what_happened(change: LevelChange | SlotOp, glyphs: Glyphs) -> tuple[str, str]:
+    """The name of its sign and its style, and the words for it: "3 > 4", "germinated"."""
+    before, after = change.from_level, change.to_level
+    if before is None or after is None:
+        return change.kind, change.kind
+    return "grow" if after > before else "shrink", f"{before} {glyphs.to} {after}"
+
+
 def table_title(sort: str, query: str, shown: int, slots: int, glyphs: Glyphs = UNICODE) -> str:
-    """The table's heading: how it is sorted, what is hidden.
+    """The table's heading: how many slots there are, how it is sorted, what is hidden.
 
     Args:
         sort: by what.
@@ -211,6 +157,8 @@ def table_title(sort: str, query: str, shown: int, slots: int, glyphs: Glyphs = 
         parts.append(f"by {sort}")
     if query.strip():
         parts.append(f"filter {plain(query.strip(), 40, glyphs)}: {shown:,} of {slots:,}")
+    elif slots:
+        parts.insert(1, count(slots, "slot"))
     return f" {glyphs.separator} ".join(parts)
 
 

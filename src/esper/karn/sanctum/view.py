@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from esper.karn.sanctum.columns import SlotRow
 from esper.karn.sanctum.state import SanctumSnapshot, SlotInternalState, SlotKey
+from esper.leyline.errors import unknown_name
 from esper.leyline.thresholds import BANDS
 
 SORTS = ("thrash", "level", "last change")
@@ -88,9 +89,11 @@ def arrange(snapshot: SanctumSnapshot, options: ViewOptions) -> list[Row]:
 
 def arrange_slots(states: States, options: ViewOptions) -> list[Row]:
     """As ``arrange``, for slots that come without a snapshot."""
-    shown = parse_query(options.filter).matches
+    query = parse_query(options.filter)
     order = _ORDERS[options.sort]
-    rows = [row for key, state in states.items() if shown(row := SlotRow(key, state, key in options.pinned))]
+    rows = [SlotRow(key, state, key in options.pinned) for key, state in states.items()]
+    if query != Query():
+        rows = [row for row in rows if query.matches(row)]
     rows.sort(key=lambda row: (not row.pinned, order(row)))
     folds = options.sort == SORTS[0] and not options.filter.strip()
     if not folds or options.fold_above is None or len(rows) <= options.fold_above:
@@ -204,6 +207,16 @@ def parse_query(text: str) -> Query:
     return query
 
 
+def why_no_match(text: str) -> str:
+    """What to say where nothing matches a filter or a search; of a band that there is not, the nearest."""
+    for word in text.casefold().split():
+        field, _, wanted = word.partition(":")
+        for name in wanted.split(",") if field == "band" else ():
+            if name and not any(band.startswith(name) for band in BANDS):
+                return str(unknown_name("band", name, reversed(BANDS)))
+    return f"no slot matches {text.strip()!r}"
+
+
 def find(rows: Sequence[Row], query: str, start: int, step: int) -> int | None:
     """The place of the next row after ``start`` that matches, round the end; None if none does.
 
@@ -225,10 +238,12 @@ def find(rows: Sequence[Row], query: str, start: int, step: int) -> int | None:
 
 
 def _folded(rows: list[SlotRow], unfolded: frozenset[int]) -> list[Row]:
-    loud: list[Row] = [row for row in rows if row.pinned or not _is_quiet(row.state)]
+    loud: list[Row] = []
     quiet: dict[int, list[SlotRow]] = {}
     for row in rows:
-        if not row.pinned and _is_quiet(row.state):
+        if row.pinned or not _is_quiet(row.state):
+            loud.append(row)
+        else:
             quiet.setdefault(row.state.rank, []).append(row)
     for rank, folded in sorted(quiet.items()):
         bands = [row.state.band if row.state.has_ladder else "" for row in folded]

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import ClassVar
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.widgets import Static
 
+from esper.karn.sanctum.columns import SLOT_CELLS, Layout, SlotRow, is_dim
+from esper.karn.sanctum.commands import COPY_COMMANDS, bindings
 from esper.karn.sanctum.effects import effect_short
+from esper.karn.sanctum.fitting import lay_out
 from esper.karn.sanctum.follow import RunFollower
 from esper.karn.sanctum.glyphs import Glyphs
+from esper.karn.sanctum.header import status_text
 from esper.karn.sanctum.screens.page import Page
-from esper.karn.sanctum.state import SanctumSnapshot
-from esper.karn.sanctum.text import STATUS_STYLES, STYLES, plain
+from esper.karn.sanctum.state import SanctumSnapshot, SlotInternalState, SlotKey
+from esper.karn.sanctum.text import STYLES, count, plain
+from esper.karn.sanctum.verdict_line import share_named
 from esper.karn.sanctum.view import ViewOptions, arrange
-from esper.karn.sanctum.widgets.level_table import row_table
+from esper.karn.sanctum.widgets.level_table import NO_SEED
 from esper.leyline.thresholds import indicator
 
 BYTES_PER_TICK = 2 << 20
 SLOTS_SHOWN = 20
 _LABEL_CELLS = 16
+_LEAST_BAR = 4
+_NARROW, _LABEL_CELLS_NARROW = 50, 6
 
 
 class ComparePage(Page[None]):
@@ -35,6 +44,8 @@ class ComparePage(Page[None]):
         now: UTC.
         glyphs: to draw with.
     """
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings(COPY_COMMANDS)
 
     def __init__(self, snapshot: SanctumSnapshot, other: RunFollower, now: datetime, glyphs: Glyphs) -> None:
         super().__init__("Two runs side by side", glyphs)
@@ -72,30 +83,80 @@ class ComparePage(Page[None]):
 
     def _draw(self) -> None:
         self._shown = self._left, self._right
-        width = max(20, self.size.width - 4)
+        width = max(20, self.size.width - 5)  # without frame and scrollbar
         page = comparison(self._left, self._right, width, self.glyphs)
         self.query_one("#comparison", Static).update(page)
 
 
 def comparison(left: SanctumSnapshot, right: SanctumSnapshot, width: int, glyphs: Glyphs) -> Group:
-    """The whole page: number beside number, then the worst slots of both."""
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="dim", width=_LABEL_CELLS, no_wrap=True)
-    half = max(8, (width - _LABEL_CELLS - 4) // 2)
+    """The whole page: number beside number, then slot beside slot, the worst of either run first."""
+    # In a narrow window what is known of the runs needs the room more than what it is called.
+    gap, label_cells = (2, _LABEL_CELLS) if width > _NARROW else (1, _LABEL_CELLS_NARROW)
+    facts = Table.grid(padding=(0, gap))
+    facts.add_column(style="dim", width=label_cells, no_wrap=True)
+    half = max(6, (width - label_cells - 2 * gap) // 2)
     for _ in range(2):
         facts.add_column(width=half, overflow="ellipsis", no_wrap=True)
     for label, cell in _FACTS:
         facts.add_row(label, cell(left, glyphs), cell(right, glyphs))
-    slots = Table.grid(padding=(0, 2))
-    room = max(8, (width - 2) // 2)
+    keys = paired(left, right)
+    if not keys:
+        return Group(facts, Text(), Text(NO_SEED, "dim"))
+    shown = keys[:SLOTS_SHOWN]
+    both = [SlotRow(key, side.slots[key]) for side in (left, right) for key in shown if key in side.slots]
+    gap, room, layout = _side_by_side(both, width, glyphs)
+    slots = Table.grid(padding=(0, gap))
     for _ in range(2):
         slots.add_column(width=room, overflow="ellipsis", no_wrap=True)
-    slots.add_row(*(_slots(snapshot, room, glyphs) for snapshot in (left, right)))
+    slots.add_row(*(_slots(snapshot.slots, shown, layout, glyphs) for snapshot in (left, right)))
+    if len(keys) > len(shown):
+        more = Text(f"and {count(len(keys) - len(shown), 'more slot')}, none of them worse", "dim")
+        return Group(facts, Text(), slots, more)
     return Group(facts, Text(), slots)
 
 
-def _slots(snapshot: SanctumSnapshot, width: int, glyphs: Glyphs) -> Table:
-    return row_table(arrange(snapshot, ViewOptions(fold_above=SLOTS_SHOWN)), width, SLOTS_SHOWN, glyphs)
+def _side_by_side(rows: Sequence[SlotRow], width: int, glyphs: Glyphs) -> tuple[int, int, Layout]:
+    """Cells between both sides, those of a side, and a layout for both, so that like stands beside like."""
+    rooms = {gap: max(8, (width - gap) // 2) for gap in (2, 1)}
+    layouts = {gap: lay_out(rows, room, glyphs, least_bar=_LEAST_BAR) for gap, room in rooms.items()}
+    gap = max(layouts, key=lambda gap: (len(layouts[gap].columns), gap))
+    return gap, rooms[gap], layouts[gap]
+
+
+def paired(left: SanctumSnapshot, right: SanctumSnapshot) -> list[SlotKey]:
+    """The slots of both runs, each once, by the place that it has in the run where it is worse."""
+    best: dict[SlotKey, tuple[int, int]] = {}
+    for side, snapshot in enumerate((left, right)):
+        rows = arrange(snapshot, ViewOptions(fold_above=None))
+        for place, row in enumerate(rows):
+            if isinstance(row, SlotRow) and not isinstance(row.key, str):
+                best[row.key] = min((place, side), best[row.key]) if row.key in best else (place, side)
+    return sorted(best, key=lambda key: best[key])
+
+
+def _slots(
+    states: Mapping[SlotKey, SlotInternalState], keys: Sequence[SlotKey], layout: Layout, glyphs: Glyphs
+) -> Table:
+    """A run's slots, a line for each of ``keys``; one that this run has not leaves its line to the other."""
+    rows = {key: SlotRow(key, states[key]) for key in keys if key in states}
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, layout.gap, 0, 0))
+    for column, cells in zip(layout.columns, layout.widths, strict=True):
+        table.add_column(column.title, justify=column.justify, no_wrap=True, min_width=cells)
+    for key in keys:
+        if key in rows:
+            cells_of_row = [Text.assemble(*column.cell(rows[key], layout.look)) for column in layout.columns]
+            table.add_row(*cells_of_row, style="dim" if is_dim(states[key]) else None)
+        else:
+            table.add_row(*(_absent(column.title, key, glyphs) for column in layout.columns))
+    return table
+
+
+def _absent(title: str, key: SlotKey, glyphs: Glyphs) -> Text:
+    """A cell of a slot that the other run alone has."""
+    env_id, slot_id = key
+    if title == "Env" and env_id is not None:
+        return Text(str(env_id), "dim")
+    return Text(plain(slot_id, SLOT_CELLS, glyphs) if title == "Slot" else glyphs.nothing, "dim")
 
 
 def _name(snapshot: SanctumSnapshot, glyphs: Glyphs) -> Text:
@@ -103,12 +164,7 @@ def _name(snapshot: SanctumSnapshot, glyphs: Glyphs) -> Text:
 
 
 def _status(snapshot: SanctumSnapshot, glyphs: Glyphs) -> Text:
-    status = snapshot.run.status
-    text = Text(f"{glyphs.statuses[status]} {status}", STATUS_STYLES[status])
-    if snapshot.run.behind:
-        share = 100 * snapshot.run.bytes_read // max(1, snapshot.run.bytes_total)
-        text.append(f", read {share} %", "bold cyan")
-    return text
+    return status_text(snapshot.run, glyphs)
 
 
 def _events(snapshot: SanctumSnapshot, _: Glyphs) -> Text:
@@ -136,12 +192,12 @@ def _free(snapshot: SanctumSnapshot, glyphs: Glyphs) -> Text:
     return Text(f"{snapshot.n_free_reversals / pairs:.2f} over {pairs:,} pairs")
 
 
-def _labelled(label: str) -> Callable[[SanctumSnapshot, Glyphs], Text]:
-    def cell(snapshot: SanctumSnapshot, _: Glyphs) -> Text:
-        named = sum(verdict.label == label for verdict in snapshot.verdicts)
-        return Text(f"{named:,} of {len(snapshot.verdicts):,} slots")
+def _thrashing(snapshot: SanctumSnapshot, _: Glyphs) -> Text:
+    return Text(share_named(snapshot))
 
-    return cell
+
+def _sweeping(snapshot: SanctumSnapshot, _: Glyphs) -> Text:
+    return Text(count(sum(verdict.label == "sweeping" for verdict in snapshot.verdicts), "slot"))
 
 
 def _ops(snapshot: SanctumSnapshot, glyphs: Glyphs) -> Text:
@@ -161,8 +217,8 @@ _FACTS: tuple[tuple[str, Callable[[SanctumSnapshot, Glyphs], Text]], ...] = (
     ("Band", _band),
     ("Reversal rate", _rate),
     ("Free rate", _free),
-    ("Thrashing", _labelled("thrashing")),
-    ("Sweeping", _labelled("sweeping")),
+    ("Thrashing", _thrashing),
+    ("Sweeping", _sweeping),
     ("Ops", _ops),
     ("Beyond NOOP", _effects),
 )

@@ -12,6 +12,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import NamedTuple
 
+from rich.cells import cell_len
 from rich.color import ColorSystem
 from rich.console import Console
 from rich.segment import Segment
@@ -22,7 +23,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from esper.karn.sanctum.widgets.internal_level import InternalLevelWidget
-from esper.karn.sanctum.widgets.lines import Lines, cells
+from esper.karn.sanctum.widgets.lines import Lines
 
 # Textual has no public place for this; its version is bounded in pyproject.toml.
 
@@ -136,18 +137,21 @@ class _Drawer:
     def __init__(self, widget: Widget, region: Region, shown: Region, lines: Sequence[int]) -> None:
         self._widget, self._region, self._shown, self._lines = widget, region, shown, lines
         self._strips: Sequence[Strip] | None = None
-        self._own = isinstance(widget, Lines | InternalLevelWidget)
-        if self._own:
+        self._content = Region()
+        """Where a widget of ours stands by itself."""
+        if isinstance(widget, Lines | InternalLevelWidget):
+            self._ours = widget
             self._content = region.shrink(widget.styles.gutter)
             self._filters, self._background = widget.get_line_filters(), widget.background_colors[1]
 
     def draw(self, y: int, start: int, stop: int) -> Sequence[Segment]:
         """The cells of a line from ``start`` to ``stop``, exclusive."""
-        if self._own and self._content.contains_region(Region(start, y, stop - start, 1)):
+        content = self._content
+        if start >= content.x and stop <= content.right and content.y <= y < content.bottom:
             # What lies within the frame needs no frame around it, which is what costs the most.
-            content = self._content
-            line = self._widget.render_line(y - content.y)
-            segments = _cut(line, start - content.x, stop - content.x)
+            segments = _own_cells(
+                self._ours, y - content.y, start - content.x, stop - content.x, content.width
+            )
             for line_filter in self._filters:
                 segments = line_filter.apply(segments, self._background)
             return segments
@@ -158,19 +162,30 @@ class _Drawer:
         return _cut(self._strips[y - first], start - shown.x, stop - shown.x)
 
 
+def _own_cells(
+    widget: Lines | InternalLevelWidget, y: int, start: int, stop: int, width: int
+) -> list[Segment]:
+    if isinstance(widget, Lines):
+        return _cut(widget.line(y, width), start, stop)
+    found = widget.row_between(y, start, stop)
+    return _cut(widget.render_line(y), start, stop) if found is None else found
+
+
 def _cut(strip: Strip, start: int, stop: int) -> list[Segment]:
     """What stands between two cells; ``Strip.crop`` makes another strip, and that takes long."""
-    segments = list(strip)
+    segments = strip._segments
     if start == 0 and stop == strip.cell_length:
         return segments
     found: list[Segment] = []
-    at = 0
+    end = 0
     for segment in segments:
-        end = at + cells(segment.text)
-        if end > start and at < stop:
+        at, text = end, segment.text
+        end += len(text) if text.isascii() else cell_len(text)
+        if end > start:
             part = segment if at >= start else segment.split_cells(start - at)[1]
             found.append(part if end <= stop else part.split_cells(stop - max(at, start))[0])
-        at = end
+            if end >= stop:
+                break
     return found
 
 

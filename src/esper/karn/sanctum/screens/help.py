@@ -5,28 +5,47 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
-from rich.console import Group
+from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Static
 
 from esper.karn.diagnosis import LABELS
-from esper.karn.sanctum.commands import GROUPS, HELP_COMMANDS, PAGE_COMMANDS, Command, bindings
+from esper.karn.sanctum.commands import (
+    CHOOSE_COMMANDS,
+    COPY_COMMANDS,
+    GROUPS,
+    HELP_COMMANDS,
+    PAGE_COMMANDS,
+    Command,
+    bindings,
+)
+from esper.karn.sanctum.effects import LEGEND as EFFECTS_LEGEND
 from esper.karn.sanctum.glyphs import UNICODE, Glyphs
 from esper.karn.sanctum.screens.page import Page
+from esper.karn.sanctum.text import FREE_RATE, RATE, trend_legend
 from esper.leyline import thresholds
 
+_WIDE = 50
 _ARROWS = str.maketrans({"↓": "Down", "↑": "Up"})
 
 
-def help_text(glyphs: Glyphs = UNICODE) -> Group:
-    """The whole page."""
+def help_text(glyphs: Glyphs = UNICODE, width: int = _WIDE) -> Group:
+    """The whole page.
+
+    Args:
+        glyphs: to draw with.
+        width: terminal cells of a line; with few the words stand below the keys.
+    """
+    narrow = width < _WIDE
     keys = [
         part
         for title, commands in GROUPS.items()
-        for part in (Text(f"{title}", "bold"), _keys(commands, glyphs), Text(""))
+        for part in (Text(f"{title}", "bold"), _keys(commands, glyphs, narrow), Text(""))
     ]
     columns = _columns(glyphs)
     signs = "   ".join(f"{glyph} {band.replace('_', ' ')}" for band, glyph in glyphs.bands.items())
@@ -34,11 +53,13 @@ def help_text(glyphs: Glyphs = UNICODE) -> Group:
     return Group(
         *keys,
         Text("On pages", "bold"),
-        _keys((*PAGE_COMMANDS, *HELP_COMMANDS), glyphs),
+        _keys((*PAGE_COMMANDS, *CHOOSE_COMMANDS, *COPY_COMMANDS, *HELP_COMMANDS), glyphs, narrow),
         Text("\nColumns", "bold"),
-        _pairs(columns[:6]),
-        _pairs(((f"    {label.replace('_', ' ')}", words) for label, words in LABELS.items()), "dim"),
-        _pairs(columns[6:]),
+        _pairs(columns[:6], narrow),
+        _pairs(((f"    {label.replace('_', ' ')}", words) for label, words in LABELS.items()), narrow, "dim"),
+        _pairs(columns[6:], narrow),
+        Text("\nBeyond NOOP", "bold"),
+        Padding(Text(EFFECTS_LEGEND), (0, 0, 0, 2)),
         Text("\nSigns", "bold"),
         Text(f"  {signs}"),
         Text(f"  {statuses}"),
@@ -47,22 +68,14 @@ def help_text(glyphs: Glyphs = UNICODE) -> Group:
 
 
 def _columns(glyphs: Glyphs) -> list[tuple[str, str]]:
-    trend = glyphs.trends
     return [
         ("Level, Bar", "the seed's internal level, of its highest"),
         ("History", "its latest levels, one cell for each change, the newest at the right"),
-        (
-            "Trend",
-            f"{trend['grow']} last grew, {trend['shrink']} last shrank, {trend['stable']} unchanged for "
-            f"{thresholds.STABLE_EPOCHS} epochs, {trend['fossilized']} fossilized",
-        ),
+        ("Trend", trend_legend(glyphs)),
         ("Thrash", "shape: the band of the reversal rate; colour: its indicator"),
-        (
-            "Rate, Pairs",
-            "share of reversals among pairs of consecutive ops, over the whole run; pairs counted",
-        ),
-        ("Verdict", "the judgement on the slot, as everywhere in Karn:"),
-        ("Free rate", "the same where the second op could have gone either way; a coin flip gives 0.5"),
+        ("Rate, Pairs", f"{RATE}; pairs counted"),
+        ("Verdict", "the judgement, as everywhere in Karn; colour: the indicator, but sweeping is yellow:"),
+        ("Free rate", FREE_RATE),
         ("Undone", f"share of ops that the next one reversed within {thresholds.UNDO_EPOCHS} epochs"),
         ("Changed", "episode and epoch of the last change"),
         ("dim row", "fossilized, or of an episode that is over"),
@@ -70,8 +83,8 @@ def _columns(glyphs: Glyphs) -> list[tuple[str, str]]:
     ]
 
 
-def _keys(commands: Iterable[Command], glyphs: Glyphs) -> Table:
-    return _pairs((shown_keys(command, glyphs), command.help) for command in commands)
+def _keys(commands: Iterable[Command], glyphs: Glyphs, narrow: bool) -> RenderableType:
+    return _pairs(((shown_keys(command, glyphs), command.help) for command in commands), narrow)
 
 
 def shown_keys(command: Command, glyphs: Glyphs) -> str:
@@ -79,7 +92,15 @@ def shown_keys(command: Command, glyphs: Glyphs) -> str:
     return command.shown_keys.translate(_ARROWS) if glyphs.only_ascii else command.shown_keys
 
 
-def _pairs(rows: Iterable[tuple[str, str]], style: str = "cyan") -> Table:
+def _pairs(rows: Iterable[tuple[str, str]], narrow: bool, style: str = "cyan") -> RenderableType:
+    if narrow:
+        return Group(
+            *(
+                part
+                for left, right in rows
+                for part in (Text(left.strip(), style), Padding(Text(right), (0, 0, 0, 2)))
+            )
+        )
     table = Table.grid(padding=(0, 2))
     table.add_column(style=style, no_wrap=True, min_width=14)
     table.add_column()
@@ -98,4 +119,8 @@ class HelpScreen(Page[None]):
 
     def compose_body(self) -> ComposeResult:
         """The page."""
-        yield Static(help_text(self.glyphs))
+        yield Static(id="help")
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Fit the words to the width."""
+        self.query_one("#help", Static).update(help_text(self.glyphs, event.size.width))

@@ -16,6 +16,7 @@ from esper.karn.sanctum.widgets.event_log import EventLogWidget
 from esper.karn.sanctum.widgets.internal_level import InternalLevelWidget
 from esper.karn.sanctum.widgets.lines import Lines
 from esper.karn.sanctum.widgets.prompt import Prompt
+from esper.karn.sanctum.widgets.verdict import VerdictWidget
 
 
 class MainScreen(Screen[None]):
@@ -24,7 +25,8 @@ class MainScreen(Screen[None]):
     AUTO_FOCUS = ""
     """Nothing has the focus, so that every key is a command."""
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (9, "-low"), (18, "-normal"), (30, "-high"), (38, "-tall")]  # noqa: RUF012
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (170, "-wide")]  # noqa: RUF012
+    # From here on the table has room for all of its columns beside the others.
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (224, "-wide")]  # noqa: RUF012
     DEFAULT_CSS = """
     MainScreen {
         #run { height: 2; padding: 0 1; }
@@ -33,16 +35,16 @@ class MainScreen(Screen[None]):
         #verdict { height: auto; max-height: 2; padding: 0 1; }
         #body { height: 1fr; layout: vertical; }
         #internal-levels, #changes, #effects {
-            border: round $primary 60%;
+            border: round $primary 75%;
             border-title-color: $foreground;
-            border-subtitle-color: $foreground 60%;
+            border-subtitle-color: $foreground 70%;
         }
         #internal-levels {
             scrollbar-size-vertical: 1;
             scrollbar-background: $background;
             scrollbar-background-hover: $background;
             scrollbar-background-active: $background;
-            scrollbar-color: $primary 40%;
+            scrollbar-color: $primary 75%;
         }
         #side { height: auto; }
         #changes { height: 6; }
@@ -51,7 +53,7 @@ class MainScreen(Screen[None]):
         &.-tall #changes { height: 11; }
         &.-high #effects, &.-tall #effects, &.-wide #effects {
             height: 4;
-            border: round $primary 60%;
+            border: round $primary 75%;
             border-title-style: bold;
             padding: 0 1;
         }
@@ -59,14 +61,15 @@ class MainScreen(Screen[None]):
         &.-wide #internal-levels { height: 100%; }
         &.-wide #side { width: 66; height: 100%; }
         &.-wide #changes { height: 1fr; }
-        &.-ascii #internal-levels { border: ascii $primary 60%; scrollbar-size-vertical: 0; }
+        &.-ascii #internal-levels { border: ascii $primary 75%; }
         &.-ascii Toast { border-left: none; border-right: none; }
-        &.-ascii #changes { border: ascii $primary 60%; }
+        &.-ascii #changes { border: ascii $primary 75%; }
         &.-ascii.-high #effects, &.-ascii.-tall #effects, &.-ascii.-wide #effects {
-            border: ascii $primary 60%;
+            border: ascii $primary 75%;
         }
         &.-low #side, &.-tiny #side { display: none; }
-        &.-tiny #run, &.-tiny #verdict { height: 1; }
+        &.-tiny #run { height: 1; }
+        &.-tiny #verdict { max-height: 1; }
         &.-tiny #internal-levels { border: none; padding: 0; }
         &.-tiny Footer, &.-asking Footer { display: none; }
     }
@@ -82,7 +85,7 @@ class MainScreen(Screen[None]):
         """From the top to the bottom."""
         yield Lines(id="run")
         yield Lines(id="time")
-        yield Lines(id="verdict", keeps_room=True)
+        yield VerdictWidget(id="verdict", glyphs=self._glyphs)
         with Container(id="body"):
             yield InternalLevelWidget(id="internal-levels", glyphs=self._glyphs)
             with Vertical(id="side"):

@@ -16,12 +16,25 @@ from textual.widgets import Footer
 from esper.karn.sanctum.commands import PAGE_COMMANDS, bindings
 from esper.karn.sanctum.glyphs import Glyphs
 from esper.karn.sanctum.state import SanctumSnapshot
+from esper.karn.sanctum.widgets.scrolled import fit_bar
 
 Result = TypeVar("Result")
+FRAME_CELLS, BAR_CELLS = 5, 1
+"""What a page's frame and scrollbar take of the width, and the scrollbar alone."""
+LOW = 9
+"""Rows of a terminal below which there is no frame."""
 
 
 class PageBody(VerticalScroll, can_focus=False):
     """The framed part of a page, which scrolls; the keys are the page's."""
+
+    def __init__(self, glyphs: Glyphs) -> None:
+        super().__init__(id="page")
+        self._glyphs = glyphs
+
+    def on_mount(self) -> None:
+        """Tell how much more there is."""
+        fit_bar(self, self._glyphs)
 
 
 class Page(ModalScreen[Result]):
@@ -36,20 +49,23 @@ class Page(ModalScreen[Result]):
     Page { background: $background; }
     Page PageBody {
         height: 1fr;
-        border: round $primary 60%;
+        border: round $primary 75%;
         border-title-style: bold;
         border-title-color: $foreground;
-        border-subtitle-color: $foreground 60%;
+        border-subtitle-color: $foreground 70%;
         padding: 0 1;
         scrollbar-size-vertical: 1;
         scrollbar-background: $background;
         scrollbar-background-hover: $background;
         scrollbar-background-active: $background;
-        scrollbar-color: $primary 40%;
+        scrollbar-color: $primary 75%;
     }
-    Page.-ascii PageBody { border: ascii $primary 60%; scrollbar-size-vertical: 0; }
+    Page.-ascii PageBody { border: ascii $primary 75%; }
+    Page.-tiny PageBody { border: none; padding: 0; }
+    Page.-tiny Footer { display: none; }
     """
     AUTO_FOCUS = ""
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (LOW, "-normal")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = bindings(PAGE_COMMANDS)
 
     def __init__(self, title: str, glyphs: Glyphs) -> None:
@@ -59,7 +75,7 @@ class Page(ModalScreen[Result]):
 
     def compose(self) -> ComposeResult:
         """Frame and footer."""
-        with PageBody(id="page") as body:
+        with PageBody(self.glyphs) as body:
             body.border_title = Content(self._title)  # a str would be read as markup
             yield from self.compose_body()
         yield Footer(show_command_palette=False)
@@ -79,9 +95,6 @@ class Page(ModalScreen[Result]):
     def action_close(self) -> None:
         """Back to the main screen."""
         self.dismiss(None)
-
-    def action_choose(self) -> None:
-        """Nothing to choose on most pages."""
 
     def action_page(self, where: str) -> None:
         """Scroll."""

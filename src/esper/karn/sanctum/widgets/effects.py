@@ -31,5 +31,5 @@ class EffectsWidget(Lines):
         self._fill()
 
     def _fill(self) -> None:
-        draw = effect_lines if self.content_size.height > 1 else effect_line
-        self.show(draw(self._effects, self._glyphs))
+        one_each = self.content_size.height > 1
+        self.show(effect_lines(self._effects) if one_each else effect_line(self._effects, self._glyphs))

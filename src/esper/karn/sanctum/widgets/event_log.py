@@ -1,4 +1,4 @@
-"""The latest level changes."""
+"""The latest level changes, begins and ends of seeds."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from esper.karn.sanctum.widgets.lines import Lines
 
 
 class EventLogWidget(Lines):
-    """As many of the latest level changes as there is room for."""
+    """As many of the latest changes as there is room for."""
 
     DEFAULT_CSS = """
-    EventLogWidget { border: round $primary 60%; border-title-style: bold; padding: 0 1; }
+    EventLogWidget { border: round $primary 75%; border-title-style: bold; padding: 0 1; }
     """
 
     def __init__(self, *, glyphs: Glyphs = UNICODE, **kwargs: Any) -> None:
@@ -38,7 +38,7 @@ class EventLogWidget(Lines):
 
     def _fill(self) -> None:
         if not self._changes:
-            self.show(Text("no level change yet", "dim"))
+            self.show(Text("no change yet", "dim"))
             return
         latest = self._changes[-max(1, self.content_size.height) :]
         lines = [change_text(change, self._glyphs) for change in latest]

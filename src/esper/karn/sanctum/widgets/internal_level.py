@@ -13,24 +13,26 @@ from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
-from textual.widget import Widget
 from textual.widgets import Static
 
-from esper.karn.sanctum.columns import Cell, Layout, SlotRow, is_dim, lay_out
+from esper.karn.sanctum.columns import SlotRow
+from esper.karn.sanctum.fitting import lay_out
 from esper.karn.sanctum.glyphs import UNICODE, Glyphs
 from esper.karn.sanctum.state import SlotInternalState, SlotKey
 from esper.karn.sanctum.text import legend, legend_short
 from esper.karn.sanctum.view import FoldRow, Key, Row, ViewOptions, arrange_slots
 from esper.karn.sanctum.widgets.level_table import NO_SEED, PlainTable, fold_text, row_table
-from esper.karn.sanctum.widgets.lines import changed_spans
-from esper.karn.sanctum.widgets.row_strip import length, places, row_strip
+from esper.karn.sanctum.widgets.lines import broken, paint
+from esper.karn.sanctum.widgets.row_strip import RowStrip, TableDrawer, places
+from esper.karn.sanctum.widgets.scrolled import fit_bar, set_lines
 
 TITLE = "Internal Levels"
 MAX_ROWS = 200
 """Rows of the plain table at most, the worst first; the screen scrolls through all of them."""
 _UNMOUNTED_WIDTH = 100
 _HEADER = 1
-_BOLD = "bold"
+_BAR = 1
+"""Cells of the scrollbar, whether it shows or not."""
 _DIM = Style.parse("dim")
 
 
@@ -51,7 +53,7 @@ class InternalLevelWidget(ScrollView, Static, can_focus=False):
     DEFAULT_CSS = """
     InternalLevelWidget {
         height: 1fr;
-        border: round $primary 60%;
+        border: round $primary 75%;
         border-title-style: bold;
         padding: 0 1;
         overflow-x: hidden;
@@ -59,6 +61,7 @@ class InternalLevelWidget(ScrollView, Static, can_focus=False):
         scrollbar-gutter: stable;
     }
     InternalLevelWidget > .internal-level--cursor { background: $primary 22%; }
+    InternalLevelWidget:ansi > .internal-level--cursor { background: ansi_default; text-style: reverse; }
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {"internal-level--cursor"}
 
@@ -71,8 +74,8 @@ class InternalLevelWidget(ScrollView, Static, can_focus=False):
         self._glyphs = glyphs
         self._rows: Sequence[Row] | None = None
         self._none = NO_SEED
-        self._fitted: Layout | None = None
-        self._drawn: dict[int, tuple[Row, Strip]] = {}
+        self._fitted: TableDrawer | None = None
+        self._drawn: dict[int, tuple[Row, RowStrip]] = {}
         self._header = Strip([])
         self._base = self._cursor_style = Style.null()
         self._inner = Size(0, 0)
@@ -82,7 +85,8 @@ class InternalLevelWidget(ScrollView, Static, can_focus=False):
 
     def render(self) -> PlainTable:
         """The table as text, in as many columns as there is room for."""
-        return row_table(self.rows, self.size.width or _UNMOUNTED_WIDTH, MAX_ROWS, self._glyphs)
+        width = self.size.width - _BAR if self.size.width else _UNMOUNTED_WIDTH
+        return row_table(self.rows, width, MAX_ROWS, self._glyphs)
 
     @property
     def rows(self) -> Sequence[Row]:
@@ -145,11 +149,15 @@ class InternalLevelWidget(ScrollView, Static, can_focus=False):
     def move_to(self, row: int) -> None:
         """Put the cursor on a row, and the row within sight."""
         before, self.cursor = self.cursor, min(max(row, 0), max(len(self.rows) - 1, 0))
-        for changed in {self.cursor if before is None else before, self.cursor}:
-            self._repaint(changed, whole=True)
+        moved = {self.cursor if before is None else before, self.cursor}
+        paint(self, [region for row in moved for region in self._changes(row, whole=True)])
         room = max(1, self.content_size.height - _HEADER)
         top = min(max(round(self.scroll_y), self.cursor - room + 1), self.cursor)
         self.scroll_to(y=top, animate=False)
+
+    def on_mount(self) -> None:
+        """Tell how many more rows there are."""
+        fit_bar(self, self._glyphs)
 
     def on_resize(self, event: events.Resize) -> None:
         """Fit the columns to the new width, and show as much of the legend as fits."""
@@ -181,20 +189,29 @@ class InternalLevelWidget(ScrollView, Static, can_focus=False):
         width = self._inner.width
         self._fit()
         if not self.rows:
-            none = Segment(set_cell_size(self._none, width), self._base + _DIM)
-            return Strip([none]) if y == 0 else Strip.blank(width, self._base)
+            lines = broken(self._none, width, self._inner.height, self._glyphs.ellipsis)
+            none = lines[y] if y < len(lines) else ""
+            return Strip([Segment(set_cell_size(none, width), self._base + _DIM)], width)
         if y < _HEADER:
             return self._header
         index = y - _HEADER + round(self.scroll_y)
         if index >= len(self.rows):
             return Strip.blank(width, self._base)
-        strip = self._strip(index)
+        strip = self._strip(index).strip
         if index == self.cursor:
             # Its background lies over the row's own.
             strip = Strip(
                 [Segment(text, (style or self._base) + self._cursor_style) for text, style, _ in strip]
             )
         return strip
+
+    def row_between(self, y: int, start: int, stop: int) -> list[Segment] | None:
+        """What stands between two cells of a line; None where only ``render_line`` can tell."""
+        index = y - _HEADER + round(self.scroll_y)
+        if y < _HEADER or index >= len(self.rows) or index == self.cursor:
+            return None
+        self._fit()
+        return self._strip(index).between(start, stop)
 
     def _set_rows(self, rows: Sequence[Row]) -> None:
         before, self._rows = self._rows or (), rows
@@ -203,88 +220,73 @@ class InternalLevelWidget(ScrollView, Static, can_focus=False):
         self._inner = self.content_size
         if places(before) != places(rows):
             # A new name may be longer than the others.
-            layout = lay_out(self._slots(), self._inner.width, self._glyphs)
-            if layout != self._fitted or not before or not rows:
+            layout = lay_out(self._slots(), self._inner.width - _BAR, self._glyphs)
+            if self._fitted is None or layout != self._fitted.layout or not before or not rows:
                 self._fitted = None
-        self._set_height(len(rows) + _HEADER)
+        set_lines(self, len(rows) + _HEADER, self._inner)
         self._fit()
         if self._drawn:
             self._repaint_changes()
 
-    def _set_height(self, lines: int) -> None:
-        room = self._inner.height
-        size = Size(self._inner.width, lines)
-        if (lines > room) != (self.virtual_size.height > room):
-            self.virtual_size = size
-            self.refresh()
-        elif size != self.virtual_size:
-            # The scrollbar neither comes nor goes: no need to lay out the whole screen anew.
-            self.set_reactive(Widget.virtual_size, size)
-            if self.show_vertical_scrollbar:
-                self.vertical_scrollbar.window_virtual_size = lines
-            self.scroll_y = min(self.scroll_y, self.max_scroll_y)
-
     def _repaint_changes(self) -> None:
         top = round(self.scroll_y)
         sight = range(top, top + self._inner.height)
+        changed: list[Region] = []
         for index in sight:
             row = self.rows[index] if index < len(self.rows) else None
             shown = self._drawn[index][0] if index in self._drawn else None
             if shown != row:
-                self._repaint(index)
+                changed += self._changes(index)
+        paint(self, changed)
         self._drawn = {index: drawn for index, drawn in self._drawn.items() if index in sight}
 
-    def _repaint(self, index: int, *, whole: bool = False) -> None:
-        """Paint a row again, as far as it differs from what is on the screen, or the whole of it."""
+    def _changes(self, index: int, *, whole: bool = False) -> list[Region]:
+        """Where a row differs from what is on the screen, or where it stands at all."""
         y = index + _HEADER - round(self.scroll_y)
         old = self._drawn.pop(index)[1] if index in self._drawn else None
         spans = [(0, self._inner.width)]
         if old is not None and index < len(self.rows) and not whole:
-            spans = changed_spans(old, self._strip(index))
-        if _HEADER <= y < self._inner.height:
-            for start, end in spans:
-                self.refresh(Region(start, y, end - start, 1))
+            spans = self._strip(index).changes(old)
+        within = _HEADER <= y < self._inner.height
+        return [Region(start, y, end - start, 1) for start, end in spans] if within else []
 
-    def _strip(self, index: int) -> Strip:
+    def _strip(self, index: int) -> RowStrip:
         row = self.rows[index]
         if index in self._drawn and self._drawn[index][0] == row:
             return self._drawn[index][1]
         width = self._inner.width
         if isinstance(row, FoldRow):
-            strip = Strip([Segment(set_cell_size(fold_text(row, self._glyphs), width), self._base + _DIM)])
+            text = set_cell_size(fold_text(row, self._glyphs), width)
+            strip = RowStrip([Segment(text, self._base + _DIM)], width)
         else:
             strip = self._slot_strip(row, width)
         self._drawn[index] = (row, strip)
         return strip
 
-    def _slot_strip(self, row: SlotRow, width: int) -> Strip:
-        layout = self._fit()
-        cells = [column.cell(row, layout.look) for column in layout.columns]
-        if any(length(cell) > room for cell, room in zip(cells, layout.widths, strict=True)):
-            # A number has grown longer than its column.
-            wider = lay_out(self._slots(), width, self._glyphs)
-            if wider != layout:
-                self._fitted = None
-                layout = self._fit()
-                cells = [column.cell(row, layout.look) for column in layout.columns]
-        base = self._base + _DIM if is_dim(row.state) else self._base
-        return row_strip(cells, layout, width, base)
+    def _slot_strip(self, row: SlotRow, width: int) -> RowStrip:
+        drawer = self._fit()
+        strip = drawer.row(row)
+        if strip is not None:
+            return strip
+        # A number has grown longer than its column.
+        if lay_out(self._slots(), width - _BAR, self._glyphs) != drawer.layout:
+            self._fitted = None
+        return self._fit().row(row, cut=True) or RowStrip([Segment(" " * width, self._base)], width)
 
     def _slots(self) -> list[SlotRow]:
         return [row for row in self.rows if isinstance(row, SlotRow)]
 
-    def _fit(self) -> Layout:
+    def _fit(self) -> TableDrawer:
         if self._fitted is None:
             width = self._inner.width
             slots = self._slots()
-            layout = lay_out(slots, width, self._glyphs)
-            titles: list[Cell] = [((column.title, _BOLD),) for column in layout.columns]
             # Asking for these means a walk up to the screen: once for all rows.
             self._base = self.rich_style
             cursor = self.get_component_rich_style("internal-level--cursor")
-            self._cursor_style = Style(bgcolor=cursor.bgcolor)
-            self._header = row_strip(titles if slots else [], layout, width, self._base)
-            self._fitted = layout
+            self._cursor_style = Style(bgcolor=cursor.bgcolor, reverse=cursor.reverse)
+            layout = lay_out(slots, width - _BAR, self._glyphs)
+            self._fitted = TableDrawer(layout, width, self._base, self._base + _DIM)
+            self._header = self._fitted.header() if slots else Strip.blank(width, self._base)
             self._drawn.clear()
             self.refresh()
         return self._fitted

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from esper.karn.sanctum.columns import SlotRow, is_dim, lay_out
+from esper.karn.sanctum.columns import SlotRow, is_dim
+from esper.karn.sanctum.fitting import lay_out
 from esper.karn.sanctum.glyphs import UNICODE, Glyphs
 from esper.karn.sanctum.state import SlotInternalState
 from esper.karn.sanctum.view import FoldRow, Key, Row, ViewOptions, arrange_slots

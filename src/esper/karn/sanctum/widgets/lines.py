@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from rich.cells import cell_len
+from rich._wrap import divide_line
+from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 from textual.geometry import Region, Size
 from textual.strip import Strip
+from textual.widget import Widget
 from textual.widgets import Static
 
 _JUMP_CELLS = 12
@@ -35,10 +38,33 @@ def changed_spans(old: Strip, new: Strip) -> list[tuple[int, int]]:
         if x + cells(one.text) != end:
             return [(0, max(old.cell_length, new.cell_length))]
         if one != other:
-            joined = spans and x - spans[-1][1] < _JUMP_CELLS
-            spans[-1:] = [(spans[-1][0], end)] if joined else [*spans[-1:], (x, end)]
+            joined(spans, x, end)
         x = end
     return spans
+
+
+def joined(spans: list[tuple[int, int]], start: int, end: int) -> None:
+    """Add a stretch behind others, or lengthen the last of them where little is between."""
+    if spans and start - spans[-1][1] < _JUMP_CELLS:
+        spans[-1] = (spans[-1][0], end)
+    else:
+        spans.append((start, end))
+
+
+def paint(widget: Widget, regions: list[Region]) -> None:
+    """Paint stretches of a widget's content with the screen's next picture.
+
+    ``refresh`` does the same by three messages to and fro, and forgets the styles that the widget knows.
+    """
+    if not regions:
+        return
+    screen = widget.screen
+    if not screen.is_current:
+        widget.refresh(*regions)
+    elif widget.display:
+        widget._set_dirty(*regions)
+        screen._dirty_widgets.add(widget)
+        screen.check_idle()
 
 
 def cells(text: str) -> int:
@@ -62,7 +88,7 @@ def padded(segments: list[Segment], n_cells: int, width: int, base: Style) -> St
     return strip if n_cells <= width else strip.adjust_cell_length(width, base)
 
 
-def _in_pieces(text: Text) -> list[_Pieces] | None:
+def in_pieces(text: Text) -> list[_Pieces] | None:
     """A text line by line; None where styles lie one over another."""
     lines: list[_Pieces] = []
     line: list[tuple[str, str | Style]] = []
@@ -80,6 +106,45 @@ def _in_pieces(text: Text) -> list[_Pieces] | None:
                 line = [(other, look)] if other else []
         at = end
     return [*lines, tuple(line)]
+
+
+def wrapped(line: _Pieces, width: int) -> list[_Pieces]:
+    """A line in as many as it needs, broken between words; ``Text.wrap`` takes five times as long."""
+    ends = [*divide_line("".join(part for part, _ in line), width), None]
+    lines: list[_Pieces] = []
+    left = list(line)
+    at = 0
+    for end in ends:
+        room = math.inf if end is None else end - at
+        taken: list[tuple[str, str | Style]] = []
+        while left and room > 0:
+            text, style = left.pop(0)
+            if len(text) > room:
+                left.insert(0, (text[int(room) :], style))
+                text = text[: int(room)]
+            taken.append((text, style))
+            room -= len(text)
+        lines.append(tuple(taken))
+        at = end or at
+    return lines
+
+
+def broken(text: str, width: int, height: int, ellipsis: str) -> list[str]:
+    """A text in at most ``height`` lines of ``width`` cells; an ellipsis tells that it is longer."""
+    lines = ["".join(part for part, _ in line) for line in wrapped(((text, ""),), max(2, width))]
+    if len(lines) > max(1, height):
+        last = set_cell_size(lines[height - 1].rstrip(), max(0, width - 1)).rstrip()
+        lines[max(0, height - 1) :] = [last + ellipsis]
+    return lines
+
+
+def _all_wrapped(lines: list[_Pieces], width: int) -> list[_Pieces]:
+    """Lines, those that are too long in as many as each needs."""
+    found: list[_Pieces] = []
+    for line in lines:
+        fits = sum([cells(part) for part, _ in line]) <= width
+        found += [line] if fits else wrapped(line, width)
+    return found
 
 
 class Lines(Static):
@@ -100,6 +165,8 @@ class Lines(Static):
         self._strips: list[Strip] = []
         self._drawn: dict[_Pieces, Strip] = {}
         """The lines that are shown, by what they say."""
+        self._styles: dict[str | Style, Style] = {}
+        """Those of the text over the widget's own."""
         self._keeps_room = keeps_room
         self._room = (0, 0)
         """Lines that were needed at most, and at which width."""
@@ -135,8 +202,7 @@ class Lines(Static):
             if before is not after
             for start, end in changed_spans(before, after)
         ]
-        if changed:
-            self.refresh(*changed)
+        paint(self, changed)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """Lines of the text at this width."""
@@ -145,9 +211,23 @@ class Lines(Static):
 
     def render_line(self, y: int) -> Strip:
         """One line."""
-        width = self.content_size.width
+        return self.line(y, self.content_size.width)
+
+    def line(self, y: int, width: int) -> Strip:
+        """As ``render_line``, for who knows the width already."""
         self._draw(width)
-        return self._strips[y] if y < len(self._strips) else Strip.blank(width, self._base)
+        if y >= len(self._strips):
+            return Strip.blank(width, self._base)
+        hidden = [] if self._text.no_wrap else self._strips[self.content_size.height :]
+        if y == self.content_size.height - 1 and any(strip.text.strip() for strip in hidden):
+            return self._cut_off(self._strips[y], width)
+        return self._strips[y]
+
+    def _cut_off(self, strip: Strip, width: int) -> Strip:
+        """A line that tells that there is more than fits."""
+        end = min(cells(strip.text.rstrip()), max(0, width - 1))
+        more = Segment("\N{HORIZONTAL ELLIPSIS}", self._base)
+        return Strip([*strip.crop(0, end), more], end + 1).adjust_cell_length(width, self._base)
 
     def _draw(self, width: int) -> None:
         if width == self._width:
@@ -164,11 +244,15 @@ class Lines(Static):
         if not self._is_fresh:
             # Asking for it means a walk up to the screen: once for all lines.
             self._base, self._drawn, self._is_fresh = self.rich_style, {}, True
+            self._styles.clear()
         text = self._text
         if width <= 0:
             return []
-        lines = None if text.style else _in_pieces(text)
-        if lines is None or any(sum(cells(part) for part, _ in line) > width for line in lines):
+        lines = None if text.style else in_pieces(text)
+        if lines is not None and any(sum([cells(part) for part, _ in line]) > width for line in lines):
+            plain = text.no_wrap or text.overflow or text.justify or "\t" in text.plain
+            lines = None if plain else _all_wrapped(lines, width)
+        if lines is None:
             return self._fit(text, width)
         # Few lines change at a time, and those of a log only move up.
         known = self._drawn
@@ -181,11 +265,12 @@ class Lines(Static):
         return [self._drawn[line] for line in lines]
 
     def _strip(self, line: _Pieces, width: int) -> Strip:
-        segments = []
+        segments, styles = [], self._styles
         for part, style in line:
-            parsed = Style.parse(style) if isinstance(style, str) else style
-            segments.append(Segment(part, self._base + parsed))
-        return padded(segments, sum(cells(part) for part, _ in line), width, self._base)
+            if style not in styles:
+                styles[style] = self._base + (Style.parse(style) if isinstance(style, str) else style)
+            segments.append(Segment(part, styles[style]))
+        return padded(segments, sum([cells(part) for part, _ in line]), width, self._base)
 
     def _fit(self, text: Text, width: int) -> list[Strip]:
         """The lines of a text that has to be wrapped or cut."""

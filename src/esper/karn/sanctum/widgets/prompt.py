@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
@@ -13,9 +14,12 @@ from textual.widgets import Input, Static
 Purpose = Literal["filter", "search"]
 
 _HINTS = {
-    "filter": "env:3 rank:0 slot:r0 blueprint:conv band:thrash,caution, or any text; Esc leaves it as it was",
+    "filter": "env:3 rank:0 slot:r0 blueprint:conv band:thrash,caution, or any text",
     "search": "as for a filter; then n and N",
 }
+_HOW = {"filter": "Enter keeps, Esc leaves", "search": "Enter finds, Esc leaves"}
+_WIDE = 50
+"""Cells from which on there is room for both the text and what the keys do."""
 
 
 class Prompt(Horizontal):
@@ -25,7 +29,10 @@ class Prompt(Horizontal):
     Prompt { display: none; height: 1; padding: 0 1; background: $panel; }
     Prompt.-asking { display: block; }
     Prompt Static { width: auto; color: $primary; text-style: bold; background: $panel; }
-    Prompt Input, Prompt Input:focus { border: none; height: 1; padding: 0 1; background: $panel; }
+    Prompt #how { color: $foreground 70%; text-style: none; }
+    Prompt Input, Prompt Input:focus {
+        width: 1fr; height: 1; border: none; padding: 0 1; background: $panel;
+    }
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", show=False)]
 
@@ -55,16 +62,22 @@ class Prompt(Horizontal):
 
     def compose(self) -> ComposeResult:
         """What is asked for, and the answer."""
-        yield Static("", markup=False)
+        yield Static("", id="asked", markup=False)
         line = Input(select_on_focus=False)
         # Blinking would paint for as long as the line is open.
         line.cursor_blink = False
         yield line
+        yield Static("", id="how", markup=False)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """The text goes before what the keys do."""
+        self.query_one("#how").display = event.size.width >= _WIDE
 
     def ask(self, purpose: Purpose, before: str) -> None:
         """Open the line with the text that holds now."""
         self._purpose, self._before = purpose, before
-        self.query_one(Static).update(f"{purpose}:")
+        self.query_one("#asked", Static).update(f"{purpose}:")
+        self.query_one("#how", Static).update(_HOW[purpose])
         line = self.query_one(Input)
         with line.prevent(Input.Changed):
             line.value = before
