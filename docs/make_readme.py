@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from pathlib import Path
 
@@ -38,7 +39,19 @@ def filled(readme: str) -> str:
             readme,
             flags=re.DOTALL,
         )
-    return readme
+    gates = "\n".join(["| gate | outcome | why |", "|---|---|---|", *gate_rows()])
+    return re.sub(
+        r"<!-- gates -->.*?<!-- /gates -->",
+        lambda _: f"<!-- gates -->\n{gates}\n<!-- /gates -->",
+        readme,
+        flags=re.DOTALL,
+    )
+
+
+def gate_rows() -> list[str]:
+    """What ``make experiment`` found: one line for each exit gate of the ladder against its control."""
+    results = json.loads((ROOT / "docs/experiment.json").read_text())
+    return [f"| {gate['name']} | {gate['status']} | {gate['reason']} |" for gate in results["gates"]]
 
 
 async def server_rows() -> dict[str, list[str]]:

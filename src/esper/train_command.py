@@ -87,4 +87,8 @@ def verdict_line(telemetry_dir: Path, run_dir: str) -> str:
     from esper.karn.sanctum.once import read_run
     from esper.karn.sanctum.verdict_line import verdict_text
 
-    return verdict_text(read_run(telemetry_dir, run_dir, utc_now()), UNICODE).plain
+    snapshot = read_run(telemetry_dir, run_dir, utc_now())
+    said = verdict_text(snapshot, UNICODE).plain
+    if snapshot.run.status == "finished":
+        return said
+    return f"{said}\nso far: the other ranks have not all ended (`karn doctor` says how they stand)"

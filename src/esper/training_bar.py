@@ -23,7 +23,7 @@ _NAMED = {
 
 
 class TrainingBar(NamedTuple):
-    """A progress bar, or nothing where there is no terminal for it."""
+    """How a training is told while it goes on."""
 
     start: Callable[[], None]
     advance: Callable[[Progress], None] | None
@@ -35,18 +35,25 @@ def state_line(now: Progress) -> str:
     ops = [f"{counts.get(op.name, 0)} {name}" for op, name in _NAMED.items()]
     others = sum(counts.values()) - sum(counts.get(op.name, 0) for op in _NAMED)
     rate = "-" if now.reversal_rate is None else f"{now.reversal_rate:.2f}"
-    # What a narrow terminal cuts off comes last.
     return (
-        f"accuracy {now.accuracy:.3f}  reversal rate {rate}  "
-        f"{', '.join(ops)}, {others} other  params {now.params:,.0f}"
+        f"accuracy {now.accuracy:.3f}  reversal rate {rate}  params {now.params:,.0f}  "
+        f"{', '.join(ops)}, {others} other"
     )
+
+
+def _tell_episode(now: Progress) -> None:
+    if now.epoch == now.max_epochs:
+        print(f"episode {now.episode + 1}/{now.n_episodes}: {state_line(now)}", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def training_bar(world: World) -> Iterator[TrainingBar]:
-    """A bar on rank 0's terminal; shown once it is started."""
-    if world.rank != 0 or not sys.stderr.isatty():
+    """A bar on rank 0's terminal, shown once it is started; where there is none, a line for each episode."""
+    if world.rank != 0:
         yield TrainingBar(lambda: None, None)
+        return
+    if not sys.stderr.isatty():
+        yield TrainingBar(lambda: None, _tell_episode)
         return
     from rich.console import Console, RenderableType
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -59,7 +66,7 @@ def training_bar(world: World) -> Iterator[TrainingBar]:
         def get_renderables(self) -> Iterable[RenderableType]:
             yield from super().get_renderables()
             if self.state:
-                yield Text(self.state, no_wrap=True, overflow="ellipsis")
+                yield Text(self.state)
 
     bar = TwoLines(
         TextColumn("episode {task.fields[episode]}"),

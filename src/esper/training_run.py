@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,15 +100,21 @@ def _train(
             telemetry_dir, name, rank=world.rank, world_size=world.world_size, envs_per_rank=config.n_envs
         ) as sink,
     ):
-        train(
-            config,
-            sink,
-            world=world,
-            group=group,
-            on_epoch=bar.advance,
-            checkpoint_path=checkpoint,
-            resume=resume,
-        )
+        try:
+            train(
+                config,
+                sink,
+                world=world,
+                group=group,
+                on_epoch=bar.advance,
+                checkpoint_path=checkpoint,
+                resume=resume,
+            )
+        except KeyboardInterrupt:
+            if world.rank == 0:
+                again = f"--run-dir {shlex.quote(name)} --resume"
+                print(f"karn: interrupted; to go on, give the same command with {again}", file=sys.stderr)
+            raise
 
 
 def _check_viewer(world: World) -> None:

@@ -119,7 +119,7 @@ def test_a_resumed_run_gives_the_same_counts_as_one_that_was_never_interrupted(t
             assert without_times(mine) == without_times(other)
         for part in ("usage", "effects", "environments"):
             assert getattr(ours, part) == getattr(theirs, part)
-        assert "the training was resumed 1 times; replayed epochs count once" in ours.notes
+        assert "the training was resumed 1 time; replayed epochs count once" in ours.notes
         assert resumed.run("run").attempts == 2
         raw = resumed.select("SELECT count(*) FROM raw_events").rows[0][0]
         assert raw == len(read_events(path))

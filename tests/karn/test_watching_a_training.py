@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -25,7 +26,9 @@ def test_the_bar_says_what_it_does_and_the_end_what_came_of_it(tmp_path: Path) -
     with terminal(train(tmp_path, *options), ENVIRONMENT) as shown:
         shown.wait_for(r"episode 1/1")
         shown.wait_for(r"30/30 epochs")
-        shown.wait_for(r"accuracy 0\.\d{3}  reversal rate .+  \d+ GROW, \d+ SHRINK, \d+ NOOP, \d+ other  pa")
+        shown.wait_for(
+            r"accuracy 0\.\d{3}  reversal rate .+  params [\d,]+  \d+ GROW, \d+ SHRINK, \d+ NOOP, \d+"
+        )
         assert shown.wait() == 0
         text = shown.text.decode()
     last_state = text[: text.index("run run")].splitlines()[-1]
@@ -45,3 +48,23 @@ def test_in_a_narrow_terminal_no_line_is_broken(tmp_path: Path) -> None:
         text = shown.text.decode()
     drawn = text[: text.index("run run")].replace("\r", "\n").splitlines()
     assert max(map(len, drawn)) <= 40
+
+
+def test_without_a_terminal_each_episode_is_a_line(tmp_path: Path) -> None:
+    options = ("--policy", "random", "--episodes", "2", "--epochs", "4", "--set", "train_images=64")
+    done = subprocess.run(train(tmp_path, *options), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["episode 1/2", "episode 2/2"]
+
+
+def test_ctrl_c_says_how_to_go_on_and_that_does(tmp_path: Path) -> None:
+    options = ("--policy", "random", "--episodes", "50", "--epochs", "8", "--set", "train_images=64")
+    with terminal(train(tmp_path, *options), ENVIRONMENT) as shown:
+        shown.wait_for(r" \d+/400 epochs")
+        shown.press("\x03")
+        assert shown.wait() == 130
+        said = shown.text.decode().splitlines()[-1]
+    assert said == "karn: interrupted; to go on, give the same command with --run-dir run --resume"
+    again = train(tmp_path, "--policy", "random", "--episodes", "2", *options[4:], "--resume")
+    done = subprocess.run(again, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

@@ -140,6 +140,15 @@ class TestTelemetry:
         assert all(0 < decision["op_probability"] <= 1 for decision in decisions)
         assert len({decision["value_estimate"] for decision in decisions}) > len(decisions) / 2
 
+    def test_a_batch_may_be_one_decision(self) -> None:
+        """Its advantage has no spread; the policy goes on."""
+        sink = ListSink()
+        train(tiny(policy="ppo", n_envs=1, n_episodes=4, max_epochs=1), sink)
+        updates = [event.data for event in sink.of(TelemetryEventType.PPO_UPDATE_COMPLETED)]
+        assert len(updates) == 4
+        assert all(math.isfinite(update["policy_loss"]) for update in updates)
+        assert all(math.isfinite(update["explained_variance"]) for update in updates)
+
     def test_with_nothing_to_plant_it_does_nothing(self) -> None:
         sink = ListSink()
         train(tiny(policy="ppo", blueprints=()), sink)

@@ -10,7 +10,7 @@ import pytest
 from event_list import Kept, Killed, ListSink, tiny
 
 from esper.simic.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from esper.simic.config import TrainConfig
+from esper.simic.config import PPOConfig, TrainConfig
 from esper.simic.trainer import Progress, train
 
 LONG = tiny(policy="random", n_slots=2, n_episodes=1, max_epochs=100)
@@ -65,6 +65,22 @@ class TestResume:
         started = resumed.events[0].data
         assert (started["resumed_from_episode"], started["resumed_from_epoch"]) == (0, 90)
         assert in_order([killed, resumed]) == in_order([whole(LONG)])
+
+    def test_killed_before_its_first_epoch_it_starts_again(self, tmp_path: Path) -> None:
+        killed = ListSink(dies_at=1)
+        with pytest.raises(Killed):
+            train(SHORT, killed, checkpoint_path=tmp_path / "checkpoint.pt")
+        resumed = ListSink()
+        train(SHORT, resumed, checkpoint_path=tmp_path / "checkpoint.pt", resume=True)
+        started = resumed.events[0].data
+        assert (started["resumed_from_episode"], started["resumed_from_epoch"]) == (0, 0)
+        assert in_order([killed, resumed]) == in_order([whole(SHORT)])
+
+    def test_what_differs_is_named_alone(self, tmp_path: Path) -> None:
+        kill_at(2, tiny(policy="ppo"), tmp_path / "checkpoint.pt")
+        other = tiny(policy="ppo", ppo=PPOConfig(lr=0.5))
+        with pytest.raises(CheckpointError, match=r"another training: ppo\.lr was 0\.004 and is 0\.5$"):
+            train(other, ListSink(), checkpoint_path=tmp_path / "checkpoint.pt", resume=True)
 
     def test_killed_at_any_event_it_counts_the_same(self, tmp_path: Path) -> None:
         uninterrupted = whole(SHORT)

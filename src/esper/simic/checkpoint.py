@@ -54,7 +54,7 @@ def save_checkpoint(
     """
     group = group or Alone()
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f"{path.name}.tmp")  # one that a kill left behind is written over
     try:
         with open(temporary, "wb") as file:
             torch.save({"version": VERSION, "config": msgspec.to_builtins(config), "state": state}, file)
@@ -125,13 +125,25 @@ def _load(path: Path, config: TrainConfig) -> Saved:
     if version != VERSION:
         raise CheckpointError(f"{path} has checkpoint version {version}; this program reads {VERSION}")
     # What the program that wrote it did not know yet had its default.
-    then = msgspec.to_builtins(TrainConfig()) | saved_config
+    then = _settings(msgspec.to_builtins(TrainConfig())) | _settings(saved_config)
     differing = [
         f"{name} was {then[name]!r} and is {value!r}"
-        for name, value in msgspec.to_builtins(config).items()
+        for name, value in _settings(msgspec.to_builtins(config)).items()
         if name not in MAY_DIFFER and then[name] != value
     ]
     if differing:
         raise CheckpointError(f"{path} belongs to another training: {'; '.join(differing)}")
     loaded: Saved = state
     return loaded
+
+
+def _settings(config: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a config by name, those within another as ``ppo.lr``."""
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        flat |= (
+            {f"{name}.{part}": of_part for part, of_part in value.items()}
+            if isinstance(value, dict)
+            else {name: value}
+        )
+    return flat

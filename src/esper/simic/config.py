@@ -14,6 +14,8 @@ DIGITS_IMAGES = 1797
 """Images in scikit-learn's digits."""
 VALIDATION_IMAGES = 400
 """Images held back to measure accuracy, so that one image is exactly 0.0025 of it."""
+WIDEST = 4096
+"""Channels or units of a layer. More is a slip of the hand, and would fill the memory."""
 
 
 def _check(config: msgspec.Struct, checks: list[tuple[str, str, bool]], prefix: str = "") -> None:
@@ -73,6 +75,7 @@ class PPOConfig(msgspec.Struct, frozen=True, kw_only=True):
                     (name, "at least 1", getattr(self, name) >= 1)
                     for name in ("update_epochs", "minibatch_size", "hidden")
                 ),
+                ("hidden", f"at most {WIDEST}", self.hidden <= WIDEST),
             ],
             "ppo.",
         )
@@ -145,6 +148,7 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True):
         return [
             ("seed", "0 to 2**63 - 1", 0 <= self.seed < 2**63),
             *((name, "at least 1", getattr(self, name) >= 1) for name in counts),
+            ("channels", f"at most {WIDEST}", self.channels <= WIDEST),
             ("lr", "above 0 and finite", 0 < self.lr < math.inf),
             ("train_images", f"1 to {most}", 1 <= self.train_images <= most),
             *((name, "0 or more and finite", 0 <= getattr(self, name) < math.inf) for name in at_least_zero),

@@ -197,7 +197,8 @@ def joined(world: World, *, patience: timedelta = PATIENCE) -> Iterator[Group]:
             "or give each the same run folder if they share nothing else"
         )
     place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
-    _whole_number(os.environ, "MASTER_PORT", 0)
+    if not 0 < _whole_number(os.environ, "MASTER_PORT", 0) < 2**16:
+        raise TelemetryUsageError(f"MASTER_PORT={os.environ['MASTER_PORT']} must be 1 to 65535")
     try:
         distributed.init_process_group("gloo", rank=world.rank, world_size=world.world_size, timeout=patience)
     except RuntimeError as error:

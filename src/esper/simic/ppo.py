@@ -127,7 +127,8 @@ class PPOPolicy:
     def episode_ended(self) -> PPOUpdateCompletedPayload:
         """Learn from the episode that every environment has just ended."""
         batch = batch_of(self._rollouts, self._config.gamma, self._config.gae_lambda)
-        explained = 1 - (batch.returns - batch.values).var() / batch.returns.var().clamp_min(1e-12)
+        spread = batch.returns.var(correction=0).clamp_min(1e-12)
+        explained = 1 - (batch.returns - batch.values).var(correction=0) / spread
         n_epochs = len(self._rollouts[0].ops)
         self._updates += 1
         self.forget()

@@ -73,7 +73,8 @@ def batch_of(rollouts: Sequence[Rollout], gamma: float, gae_lambda: float) -> Ba
         slots=torch.tensor([slot for one in rollouts for slot in one.slots]),
         log_probs=torch.tensor([share for one in rollouts for share in one.log_probs]),
         values=values,
-        advantages=(estimates - estimates.mean()) / (estimates.std() + 1e-8),
+        # A batch may be a single decision, which has no spread but 0.
+        advantages=(estimates - estimates.mean()) / (estimates.std(correction=0) + 1e-8),
         returns=estimates + values,
     )
 

@@ -82,7 +82,8 @@ def train(
         world: this process among the ranks; a single one where None.
         group: what the ranks share things through; needed where ``config.shares``.
         on_epoch: called after each epoch of all environments, its checkpoint already written.
-        checkpoint_path: this rank's own file; written as ``config.checkpoint_every`` says, and at the end.
+        checkpoint_path: this rank's own file; written at the start, as ``config.checkpoint_every`` says, and
+            at the end.
         resume: go on from ``checkpoint_path``. What follows equals an uninterrupted training.
 
     Raises:
@@ -137,6 +138,9 @@ class _Training:
 
     def run(self, on_epoch: Callable[[Progress], None] | None, checkpoint_path: Path | None) -> None:
         config = self.config
+        if checkpoint_path is not None and not self.resumed:
+            # One from the start: a training that is killed before the next one can be resumed all the same.
+            save_checkpoint(checkpoint_path, config, self._state_dict(), self.group)
         with self.recorder:
             self._report_start()
             while self.episode < config.n_episodes:

@@ -14,6 +14,7 @@ from esper.karn.diagnosis.reports import (
     RunVerdict,
     SlotReport,
     Usage,
+    bias_text,
 )
 from esper.karn.diagnosis.run import judge_run
 from esper.karn.diagnosis.slots import (
@@ -41,6 +42,7 @@ __all__ = [
     "ThrashSearch",
     "Usage",
     "Why",
+    "bias_text",
     "judge_run",
     "judge_slots",
     "slot_name",

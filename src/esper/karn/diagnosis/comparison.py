@@ -21,6 +21,10 @@ from esper.karn.diagnosis.intervals import (
 from esper.karn.textout import quoted
 
 
+NOTHING = 1e-12
+"""Less than this is what rounding leaves of two equal numbers, and no difference."""
+
+
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
     """One figure of both runs. Intervals are 95 % ones; None where there is too little for one."""
 
@@ -98,7 +102,7 @@ def _changed(control: RunFigures, treatment: RunFigures, figures: Sequence[Figur
         for figure in figures
         if figure.difference.low is not None
         and figure.difference.high is not None
-        and (figure.difference.low > 0 or figure.difference.high < 0)
+        and (figure.difference.low > NOTHING or figure.difference.high < -NOTHING)
     ]
     if not moved:
         return "Against the control nothing changed beyond chance."
@@ -211,6 +215,8 @@ def _notes(control: RunFigures, treatment: RunFigures) -> list[str]:
     notes = []
     if control.run_dir == treatment.run_dir:
         notes.append("control and treatment are the same run: no difference means anything")
+    for side, run in (("control", control), ("treatment", treatment)):
+        notes += [f"the {side}: {note}" for note in run.notes]
     for name, value in control.settings.items():
         other = treatment.settings.get(name)
         if value is not None and other is not None and value != other:

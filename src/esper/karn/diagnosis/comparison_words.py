@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from esper.karn.diagnosis.comparison import Comparison, Figure
+from esper.karn.diagnosis.comparison import NOTHING, Comparison, Figure
 from esper.karn.diagnosis.intervals import Interval
-from esper.karn.textout import clean
+from esper.karn.textout import clean, counted
 
 SHOWN_BLUEPRINTS = 3
 SHOWN_NOTES = 3
@@ -26,7 +26,8 @@ def comparison_text(comparison: Comparison) -> str:
         lines.append(f"not recorded in either run: {', '.join(unknown)}")
     lines += [f"note: {clean(note)}" for note in comparison.notes[:SHOWN_NOTES]]
     if len(comparison.notes) > SHOWN_NOTES:
-        lines.append(f"note: {len(comparison.notes) - SHOWN_NOTES} more notes in the structured content")
+        more = counted(len(comparison.notes) - SHOWN_NOTES, "more note")
+        lines.append(f"note: {more} in the structured content")
     return "\n".join(lines)
 
 
@@ -51,7 +52,7 @@ def _blueprint_lines(comparison: Comparison) -> list[str]:
         for share in comparison.blueprints[:SHOWN_BLUEPRINTS]
     ]
     more = len(comparison.blueprints) - SHOWN_BLUEPRINTS
-    return [*lines, f"... and {more} more blueprints"] if more > 0 else lines
+    return [*lines, f"... and {counted(more, 'more blueprint')}"] if more > 0 else lines
 
 
 def _percents(shares: tuple[float | None, float | None]) -> str:
@@ -80,5 +81,7 @@ def _difference(difference: Interval) -> str:
 
 
 def _rounded(value: float) -> str:
-    """Three digits, and no exponent where a whole number says it."""
+    """Three digits, no exponent where a whole number says it, and 0 for what only rounding left."""
+    if abs(value) < NOTHING:
+        value = 0.0
     return f"{value:+.0f}" if 1000 <= abs(value) < 1e9 else f"{value:+.3g}"

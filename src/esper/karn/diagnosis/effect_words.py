@@ -13,6 +13,7 @@ from esper.karn.diagnosis.op_effect import (
     RANDOMISED,
     OpEffect,
     Support,
+    lost_text,
 )
 from esper.karn.textout import counted
 
@@ -64,7 +65,7 @@ def effect_lines(effects: Sequence[OpEffect]) -> list[str]:
         f"accuracy {interval_text(told.accuracy)}, loss {interval_text(told.loss)} over the next {over} "
         "(95 % intervals by episode; a negative loss is better)",
         _randomised(told, support) if told.method == RANDOMISED else _weighted(support),
-        *([f"{support.left_out} states are left out: no finite outcome"] if support.left_out else []),
+        *lost_text(support.left_out, support.impossible),
         *why,
     ]
 

@@ -100,6 +100,8 @@ class RunFigures(msgspec.Struct, frozen=True, kw_only=True):
     rollbacks: int
     settings: dict[str, str | None]
     """What must be equal for a fair comparison, by name."""
+    notes: list[str] = []
+    """What the reader must know of the data."""
 
     @property
     def dominance(self) -> Part:

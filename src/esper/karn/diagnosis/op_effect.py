@@ -17,6 +17,12 @@ FLOOR = 0.01
 """Probabilities below count as this, so that no decision weighs more than 100."""
 UNDER_FLOOR = 0.05
 """Share of states with such a probability from which the clipped weights stand for other states."""
+DUST = 1e-6
+"""How far beyond 0 or 1 rounding may carry a probability."""
+SUM_SLACK = 0.02
+"""How far from 1 the sum of ``op_probs`` may be: 16-bit floats round each of them by up to 0.4 %."""
+IMPOSSIBLE = 0.05
+"""Share of states whose probabilities can't be, from which the others are not to be believed either."""
 OVERLAP = (0.05, 0.95)
 """An op's probability within which a state is said to have overlap."""
 MIN_EPISODES = 8
@@ -63,7 +69,11 @@ class EpisodeSums(msgspec.Struct, frozen=True, kw_only=True):
     """Least probability of the op."""
     min_noop: float
     left_out: int
-    """States that are not among the others: what followed was no finite number."""
+    """States that are not among the others: what was before or what followed is no finite number."""
+    impossible: int = 0
+    """Nor are these: their probabilities can't be, as per cent can't, or a sum of ``op_probs`` far from 1."""
+    ended: int = 0
+    """Nor these: the episode did not go on for the horizon."""
 
 
 class Support(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +100,9 @@ class Support(msgspec.Struct, frozen=True, kw_only=True):
     """Least probability of the op over the states."""
     min_noop: float
     left_out: int
+    """States that are not among the others, since what was before or what followed is no finite number."""
+    impossible: int = 0
+    """Nor are these, since their probabilities can't be."""
 
 
 class OpEffect(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,19 +149,50 @@ def support_of(episodes: Sequence[EpisodeSums]) -> Support | None:
         min_op=min(episode.min_op for episode in some),
         min_noop=min(episode.min_noop for episode in some),
         left_out=sum(episode.left_out for episode in episodes),
+        impossible=sum(episode.impossible for episode in episodes),
     )
+
+
+def lost_text(left_out: int, impossible: int) -> list[str]:
+    """A clause for each kind of state that is left out, as far as there is one."""
+    said = []
+    if impossible:
+        said.append(
+            f"{_left_out(impossible)}: {'its' if impossible == 1 else 'their'} op_probs or "
+            "holdout_probability can't be (each lies in 0 to 1, and op_probs add up to 1)"
+        )
+    if left_out:
+        said.append(f"{_left_out(left_out)}: no finite loss and accuracy before and after")
+    return said
+
+
+def no_state(episodes: Sequence[EpisodeSums], horizon: int) -> str | None:
+    """Why not one state is left, where there were some; None where there was none."""
+    lost = lost_text(sum(e.left_out for e in episodes), sum(e.impossible for e in episodes))
+    if lost:
+        return "; ".join(lost)
+    if any(episode.ended for episode in episodes):
+        return f"no episode goes on for {counted(horizon, 'epoch')} after such a decision"
+    return None
+
+
+def _left_out(n: int) -> str:
+    return f"{counted(n, 'state')} {'is' if n == 1 else 'are'} left out"
 
 
 def refusal(method: str, support: Support) -> str | None:
     """Why an effect would say nothing; None if it would."""
     was = "held back" if method == RANDOMISED else "NOOP"
+    lost = "".join(f"; {clause}" for clause in lost_text(support.left_out, support.impossible))
+    if support.impossible > IMPOSSIBLE * (support.states + support.impossible):
+        return lost.removeprefix("; ")
     if support.n_op < MIN_ARM or support.n_noop < MIN_ARM:
         return (
             f"of {counted(support.states, 'state')} in which it could have been either, the op was done in "
-            f"{support.n_op} and {was} in {support.n_noop}; {MIN_ARM} of each are needed"
+            f"{support.n_op} and {was} in {support.n_noop}; {MIN_ARM} of each are needed{lost}"
         )
     if support.episodes < MIN_EPISODES:
-        return f"{counted(support.episodes, 'episode')}; {MIN_EPISODES} are needed for an interval"
+        return f"{counted(support.episodes, 'episode')}; {MIN_EPISODES} are needed for an interval{lost}"
     if support.arm_episodes < MIN_ARM_EPISODES:
         return (
             f"one of the two was in {counted(support.arm_episodes, 'episode')} only; {MIN_ARM_EPISODES} are "

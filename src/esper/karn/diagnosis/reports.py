@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -11,14 +12,26 @@ from esper.karn.diagnosis.op_effect import OpEffect
 from esper.karn.diagnosis.slots import SlotVerdict
 from esper.leyline.thresholds import BASELINE_WARM_VERDICT, LEGEND, USAGE_GATE
 
-BIAS = (
+_BIASED = (
     "Observed, not caused: the NOOP baseline is biased, since NOOPs are not chosen where ops are (near an "
-    "optimum changes are small, early in an episode large); only randomised ops would tell."
+    "optimum changes are small, early in an episode large)"
 )
+BIAS = f"{_BIASED}; only randomised ops would tell."
 WARM_UP = (
     f"Only ops whose baseline rests on {BASELINE_WARM_VERDICT} NOOPs or more count: with fewer, the first "
     "NOOPs of the run still weigh most of it."
 )
+
+
+def bias_text(refused: Sequence[str]) -> str:
+    """What to think of the naive effect; where a holdout was on, why that does not tell instead.
+
+    Args:
+        refused: of each op that was held back, its name and why there is no effect.
+    """
+    if not refused:
+        return BIAS
+    return f"{_BIASED}. A holdout was on, but its effect is refused: {'. '.join(refused)}."
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -119,6 +132,7 @@ class RunVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """Of ops whose effect can be told: by a holdout, or by the policy's own probabilities."""
     warm_up: str = WARM_UP
     bias: str = BIAS
+    """What to think of ``effects``."""
     why: Why
     evidence: list[dict[str, Any]]
     """Latest reversals of the worst slots, as rows of op_pairs."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from esper.karn.diagnosis.clues import Effect, Why
 from esper.karn.diagnosis.op_effect import OpEffect
-from esper.karn.diagnosis.reports import EnvReport, RankReport, RunVerdict, SlotReport, Usage
+from esper.karn.diagnosis.reports import BIAS, EnvReport, RankReport, RunVerdict, SlotReport, Usage
 from esper.karn.diagnosis.slots import SlotCounts, SlotVerdict, has_two_levels, thrash_together, vs_random
 from esper.karn.textout import counted, quoted
 from esper.leyline.thresholds import (
@@ -29,6 +29,7 @@ def judge_run(
     usage: Usage,
     effects: list[Effect],
     told_effects: list[OpEffect],
+    bias: str = BIAS,
     why: Why,
     evidence: list[dict[str, Any]],
     notes: list[str],
@@ -44,6 +45,7 @@ def judge_run(
         usage: use of internal ops.
         effects: of GROW and of SHRINK, as the seed computes them.
         told_effects: of those whose effect can be told without the seed's bias.
+        bias: what to think of ``effects``.
         why: clues.
         evidence: rows to show.
         notes: what the reader must know of the data.
@@ -92,6 +94,7 @@ def judge_run(
         usage=usage,
         effects=effects,
         told_effects=told_effects,
+        bias=bias,
         why=why,
         evidence=evidence,
         notes=notes,
@@ -113,25 +116,29 @@ def _answer(
     status: str,
 ) -> str:
     pooled = (
-        f"The pooled reversal rate is {rate:.2f} over {n_pairs} pairs ({band(rate, n_pairs)})."
+        f"The pooled reversal rate is {rate:.2f} over {counted(n_pairs, 'pair')} ({band(rate, n_pairs)})."
         if rate is not None
         else "There is no pair of consecutive internal ops."
     )
-    unjudged = pooled if rate is None else f"The pooled reversal rate is {rate:.2f} over {n_pairs} pairs."
+    unjudged = (
+        pooled
+        if rate is None
+        else f"The pooled reversal rate is {rate:.2f} over {counted(n_pairs, 'pair')}."
+    )
     if not slots:
         return "It can't be told: the run has no internal op."
     if label == "insufficient_data":
         return (
-            f"It can't be told: none of {counted(len(slots), 'slot')} has {MIN_PAIRS} pairs of consecutive "
-            f"ops whose second could have gone either way. {unjudged}"
+            f"It can't be told: {_none_of(len(slots), 'slot', 'has no', 'has')} {MIN_PAIRS} pairs of "
+            f"consecutive ops whose second could have gone either way. {unjudged}"
         )
     if label == "not_thrashing":
         sweeping = sum(slot.sweeping for slot in slots)
         sweep = "sweeps" if sweeping == 1 else "sweep"
         more = f" {counted(sweeping, 'slot')} {sweep} up and down without settling." if sweeping else ""
         return (
-            f"No: none of {counted(len(judged), 'judged slot')} reverses itself more often than a coin flip "
-            f"would, beyond chance.{more} {pooled}"
+            f"No: {_none_of(len(judged), 'judged slot', 'does not reverse', 'reverses')} itself more often "
+            f"than a coin flip would, beyond chance.{more} {pooled}"
         )
     worst = thrashing[0]
     going = sum(slot.ended is None for slot in thrashing)
@@ -158,9 +165,10 @@ def _together(
 ) -> str:
     low, high = interval or (0.0, 1.0)
     looked = (
-        f"none of {counted(len(judged), 'judged slot')} is proven to by itself, with {len(slots)} looked at"
+        f"{_none_of(len(judged), 'judged slot', 'is not', 'is')} proven to by itself, with {len(slots)} "
+        "looked at"
         if judged
-        else f"none of {counted(len(slots), 'slot')} has enough pairs to be judged by itself"
+        else f"none of {len(slots)} slots has enough pairs to be judged by itself"
     )
     worst = slots[0]
     return (
@@ -168,6 +176,11 @@ def _together(
         f"either way reversed the one before (95 % interval {100 * low:.0f} to {100 * high:.0f} %; a coin "
         f"flip: 50 %). But {looked}. Worst is env {worst.env_id} slot {quoted(str(worst.slot_id))}."
     )
+
+
+def _none_of(n: int, what: str, does_not: str, does: str) -> str:
+    """``none of 4 slots has``; ``the one slot has no``."""
+    return f"the one {what} {does_not}" if n == 1 else f"none of {n} {what}s {does}"
 
 
 def _since(slot: SlotReport) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from esper.karn.diagnosis.effect_words import NAIVE, told_effect_text
 from esper.karn.diagnosis.reports import Moment, RunVerdict, SlotReport
-from esper.karn.textout import quoted
+from esper.karn.textout import counted, quoted
 
 CONCISE_SLOTS = 5
 """Slots that the short form lists besides the thrashing ones it counts."""
@@ -30,7 +30,7 @@ def verdict_text(verdict: RunVerdict, detail: str = "concise") -> str:
     lines = [
         f"run {quoted(verdict.run_dir)} ({verdict.status}): {verdict.label.upper()}",
         verdict.answer,
-        f"pooled: reversal rate {_rate(verdict.reversal_rate)} of {verdict.n_pairs} pairs, "
+        f"pooled: reversal rate {_rate(verdict.reversal_rate)} of {counted(verdict.n_pairs, 'pair')}, "
         f"band {verdict.band}; "
         f"free {_rate(verdict.free_reversal_rate)} {_interval(verdict.free_low, verdict.free_high)} "
         f"of {verdict.n_free_pairs}, {_against_coin(verdict.vs_random)}; "
@@ -39,7 +39,8 @@ def verdict_text(verdict: RunVerdict, detail: str = "concise") -> str:
         *[_slot_line(slot) for slot in shown],
     ]
     if len(shown) < len(verdict.slots):
-        lines.append(f"  ... and {len(verdict.slots) - len(shown)} more slots (detail full, or slot_thrash)")
+        more = counted(len(verdict.slots) - len(shown), "more slot")
+        lines.append(f"  ... and {more} (detail full, or slot_thrash)")
     if verdict.n_thrashing and not full:
         lines.append(_where_line(verdict))
     if full:

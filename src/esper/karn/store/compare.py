@@ -22,7 +22,7 @@ from esper.karn.diagnosis.intervals import Part, Sample
 from esper.karn.diagnosis.reports import RunVerdict
 from esper.karn.store import compare_sql as sql
 from esper.karn.store.database import Snapshot, Store
-from esper.karn.store.evidence import thrash_verdict
+from esper.karn.store.evidence import data_notes, thrash_verdict
 
 
 def compare_runs(store: Store, control: str, treatment: str) -> Comparison:
@@ -83,6 +83,7 @@ def _figures(now: Snapshot, verdict: RunVerdict) -> RunFigures:
         settings={name: None if value is None else str(value) for name, value in settings[0].items()}
         if settings
         else {},
+        notes=data_notes(now, run_dir),
     )
 
 

@@ -1,7 +1,8 @@
-"""The SQL behind a comparison of runs. ``$1`` is always the run."""
+"""The SQL behind a comparison of runs. ``$1`` is always the run; of copies, one rank's rows count."""
 
 from __future__ import annotations
 
+from esper.karn.store.copies import OF_RUN
 from esper.leyline.thresholds import STABLE_EPOCHS
 
 END_EPISODES = 3
@@ -9,27 +10,27 @@ END_EPISODES = 3
 END_EPOCHS = 3
 """... and over this many of their last epochs."""
 
-DECISIONS = """
+DECISIONS = f"""
     SELECT
         count(*) AS n,
         coalesce(bool_or(ladder_present), false)
-        OR EXISTS (SELECT 1 FROM seed_internal_levels WHERE run_dir = $1)
-        OR EXISTS (SELECT 1 FROM seed_lifecycle WHERE run_dir = $1 AND max_level > 0) AS has_ladder
-    FROM decisions WHERE run_dir = $1"""
+        OR EXISTS (SELECT 1 FROM seed_internal_levels WHERE {OF_RUN})
+        OR EXISTS (SELECT 1 FROM seed_lifecycle WHERE {OF_RUN} AND max_level > 0) AS has_ladder
+    FROM decisions WHERE {OF_RUN}"""
 
-RETURNS = """
+RETURNS = f"""
     SELECT count(episode_reward) AS n, avg(episode_reward) AS mean, stddev_samp(episode_reward) AS deviation
-    FROM episode_outcomes WHERE run_dir = $1"""
+    FROM episode_outcomes WHERE {OF_RUN}"""
 
 EPISODE_ENDS = f"""
     WITH finished AS (
-        SELECT env_id, episode_idx FROM episode_outcomes WHERE run_dir = $1 AND episode_idx IS NOT NULL
+        SELECT env_id, episode_idx FROM episode_outcomes WHERE {OF_RUN} AND episode_idx IS NOT NULL
     ),
 
     own AS (
         SELECT env_id, episode_idx, epoch, accuracy, loss, params
         FROM epochs
-        WHERE run_dir = $1 AND epoch IS NOT NULL
+        WHERE {OF_RUN} AND epoch IS NOT NULL
     ),
 
     -- An episode that still goes on has no end yet; where no episode's end is told, all count.
@@ -65,7 +66,7 @@ EPISODE_ENDS = f"""
     ORDER BY env_id, episode_idx"""
 """One row for each of the last episodes of each environment."""
 
-BLUEPRINTS = """
+BLUEPRINTS = f"""
     WITH lives AS (
         SELECT
             coalesce(blueprint_id, 'unknown') AS blueprint,
@@ -76,7 +77,7 @@ BLUEPRINTS = """
             lead(epoch) OVER life AS removed,
             lead(event_type) OVER life AS next_event
         FROM seed_lifecycle
-        WHERE run_dir = $1 AND event_type IN ('SEED_GERMINATED', 'SEED_PRUNED', 'SEED_FOSSILIZED')
+        WHERE {OF_RUN} AND event_type IN ('SEED_GERMINATED', 'SEED_PRUNED', 'SEED_FOSSILIZED')
         WINDOW life AS (
             PARTITION BY env_id, episode_idx, slot_id
             -- Of several events of one epoch, a removal makes room for a germination.
@@ -85,7 +86,7 @@ BLUEPRINTS = """
     ),
 
     episode_ends AS (
-        SELECT env_id, episode_idx, max(epoch) AS last_epoch FROM epochs WHERE run_dir = $1
+        SELECT env_id, episode_idx, max(epoch) AS last_epoch FROM epochs WHERE {OF_RUN}
         GROUP BY env_id, episode_idx
     )
 
@@ -105,30 +106,30 @@ BLUEPRINTS = """
     GROUP BY lives.blueprint
     ORDER BY germinated DESC, lives.blueprint"""
 
-UPDATE_ENTROPIES = """
+UPDATE_ENTROPIES = f"""
     SELECT rank, entropy, coalesce(entropy_collapsed, false) AS flagged
     FROM live.ppo_update_completed
-    WHERE run_dir = $1 AND entropy IS NOT NULL AND skipped IS NOT TRUE
+    WHERE {OF_RUN} AND entropy IS NOT NULL AND skipped IS NOT TRUE
     ORDER BY rank NULLS FIRST, seq NULLS FIRST, file_offset"""
 
-DECISION_ENTROPIES = """
+DECISION_ENTROPIES = f"""
     SELECT avg(op_entropy / ln(legal_ops)) AS entropy
     FROM decisions
-    WHERE run_dir = $1 AND op_entropy IS NOT NULL AND legal_ops > 1
+    WHERE {OF_RUN} AND op_entropy IS NOT NULL AND legal_ops > 1
     GROUP BY episode_idx
     ORDER BY episode_idx NULLS FIRST"""
 """Of each episode, over all environments: the policy is one."""
 
-ROLLBACKS = """
+ROLLBACKS = f"""
     SELECT greatest(
-        (SELECT count(*) FROM run_confounders WHERE run_dir = $1 AND event_type = 'GOVERNOR_ROLLBACK'),
-        (SELECT coalesce(sum(rollback_attempt_count), 0) FROM ppo_updates WHERE run_dir = $1)
+        (SELECT count(*) FROM run_confounders WHERE {OF_RUN} AND event_type = 'GOVERNOR_ROLLBACK'),
+        (SELECT coalesce(sum(rollback_attempt_count), 0) FROM ppo_updates WHERE {OF_RUN})
     )::BIGINT AS n"""
 """The same rollback may be an event of its own and be counted in its batch."""
 
 SETTLING = f"""
     WITH episode_ends AS (
-        SELECT env_id, episode_idx, max(epoch) AS last_epoch FROM epochs WHERE run_dir = $1
+        SELECT env_id, episode_idx, max(epoch) AS last_epoch FROM epochs WHERE {OF_RUN}
         GROUP BY env_id, episode_idx
     ),
 
@@ -141,7 +142,7 @@ SETTLING = f"""
         JOIN episode_ends AS ends
             ON ends.env_id IS NOT DISTINCT FROM op.env_id
             AND ends.episode_idx IS NOT DISTINCT FROM op.episode_idx
-        WHERE op.run_dir = $1 AND op.epoch IS NOT NULL AND op.level_delta != 0
+        WHERE {OF_RUN} AND op.epoch IS NOT NULL AND op.level_delta != 0
         GROUP BY op.env_id, op.slot_id, op.episode_idx, ends.last_epoch
     )
 

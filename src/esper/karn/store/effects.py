@@ -8,8 +8,17 @@ from typing import Any
 import msgspec
 
 from esper.karn.diagnosis.intervals import Interval
-from esper.karn.diagnosis.op_effect import RANDOMISED, WEIGHTED, EpisodeSums, OpEffect, refusal, support_of
+from esper.karn.diagnosis.op_effect import (
+    RANDOMISED,
+    WEIGHTED,
+    EpisodeSums,
+    OpEffect,
+    no_state,
+    refusal,
+    support_of,
+)
 from esper.karn.store import effects_sql as sql
+from esper.karn.store.copies import ONE_OF_MANY
 from esper.karn.store.database import Snapshot, Store
 from esper.leyline.errors import unknown_name
 from esper.leyline.thresholds import BASELINE_WARM_QUERY, BASELINE_WARM_VERDICT
@@ -79,14 +88,25 @@ def op_answer(
         )
 
 
-def told_effects(now: Snapshot, run_dir: str) -> list[OpEffect]:
-    """For each op the best effect over a whole run and the next epoch, where one can be told."""
+def told_effects(now: Snapshot, run_dir: str) -> tuple[list[OpEffect], list[str]]:
+    """For each op the best effect over a whole run and the next epoch, where one can be told.
+
+    Returns:
+        The effects; and of ops that a holdout held back to no avail, why it tells nothing.
+    """
     found: dict[str, OpEffect] = {}
+    held: dict[str, str] = {}
     for (method, op_name), (episodes, holdout) in _groups(now, run_dir, None, None, 1).items():
         # In their order: randomised comes first.
         if op_name not in found and (effect := _computed(op_name, method, episodes, holdout, 1)) is not None:
             found[op_name] = effect
-    return [found[op_name] for op_name in sorted(found)]
+        elif method == RANDOMISED:
+            support = support_of(episodes)
+            held[op_name] = (no_state(episodes, 1) if support is None else refusal(method, support)) or ""
+    told = [found[op_name] for op_name in sorted(found)]
+    return told, [
+        f"{op_name.removesuffix('_INTERNAL')}: {why}" for op_name, why in held.items() if op_name not in found
+    ]
 
 
 _Group = tuple[list[EpisodeSums], float | None]
@@ -98,7 +118,7 @@ def _groups(
     """The sums of each episode, and the least holdout, by method and op."""
     groups: dict[tuple[str, str], _Group] = {}
     # An environment's number already names one rank's.
-    rank = now.select(sql.ONE_OF_MANY, [run_dir]).rows[0][0] if env_id is None else None
+    rank = now.select(ONE_OF_MANY, [run_dir]).rows[0][0] if env_id is None else None
     for row in now.select(sql.EPISODE_SUMS, [run_dir, env_id, horizon, slot_id, rank]).dicts():
         key = (row.pop("method"), row.pop("op_name"))
         holdout = row.pop("holdout")
@@ -136,7 +156,7 @@ def _effect(
         return computed
     support = support_of(episodes)
     if refused is None:
-        refused = _no_state(op_name, facts) if support is None else refusal(method, support)
+        refused = _no_state(op_name, episodes, horizon, facts) if support is None else refusal(method, support)
     return OpEffect(
         op_name=op_name,
         method=method,
@@ -149,14 +169,16 @@ def _effect(
     )
 
 
-def _no_state(op_name: str, facts: dict[str, Any]) -> str:
+def _no_state(op_name: str, episodes: Sequence[EpisodeSums], horizon: int, facts: dict[str, Any]) -> str:
     if not facts["decisions"]:
         return "no decision was recorded"
     if not facts["with_op_probs"] and not facts["with_holdout"]:
         return "the decisions carry no op_probs, and no holdout was on"
     if not facts["n_op"]:
         return f"the policy never carried out {op_name}"
-    return f"no decision with a later epoch names the probabilities of both {op_name} and NOOP"
+    if (why := no_state(episodes, horizon)) is not None:
+        return why
+    return f"no decision names the probabilities of both {op_name} and NOOP"
 
 
 def _naive(now: Snapshot, where: list[Any]) -> NaiveEffect:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from esper.karn.diagnosis.op_effect import FLOOR, OVERLAP, RANDOMISED, WEIGHTED
+from esper.karn.diagnosis.op_effect import DUST, FLOOR, OVERLAP, RANDOMISED, SUM_SLACK, WEIGHTED
+from esper.karn.store.copies import COUNTED, COUNTED_DELTA
 
 _ARM = """
         count(*) FILTER (known AND done = '{does}') AS n_{arm},
@@ -13,8 +14,19 @@ _ARM = """
         coalesce(sum(p_{arm} * w_{arm}) FILTER (known), 0) AS pw_{arm},
         coalesce(sum(p_{arm} * w_{arm} * w_{arm}) FILTER (known), 0) AS pww_{arm},"""
 
+_POSSIBLE = f"({{p}} BETWEEN -{DUST} AND 1 + {DUST})"
+"""Of a probability; NaN lies above 1 here."""
+
 EPISODE_SUMS = f"""
-    WITH ahead AS (
+    WITH own AS (
+        SELECT env_id, episode_idx, epoch, loss, accuracy
+        FROM epochs
+        WHERE run_dir = $1 AND epoch IS NOT NULL AND ($2 IS NULL OR env_id = $2)
+    ),
+
+    starts AS (SELECT env_id, episode_idx, min(epoch) AS first_epoch FROM own GROUP BY env_id, episode_idx),
+
+    ahead AS (
         SELECT
             env_id,
             episode_idx,
@@ -24,8 +36,12 @@ EPISODE_SUMS = f"""
             lead(epoch, $3::INTEGER) OVER episode AS later_epoch,
             lead(loss, $3::INTEGER) OVER episode AS later_loss,
             lead(accuracy, $3::INTEGER) OVER episode AS later_accuracy
-        FROM epochs
-        WHERE run_dir = $1 AND epoch IS NOT NULL AND ($2 IS NULL OR env_id = $2)
+        FROM (
+            FROM own
+            UNION ALL
+            -- What was decided before the first epoch's end stands here: nothing was measured yet.
+            SELECT env_id, episode_idx, -1 AS epoch, NULL AS loss, NULL AS accuracy FROM starts
+        )
         WINDOW episode AS (PARTITION BY env_id, episode_idx ORDER BY epoch)
     ),
 
@@ -37,15 +53,30 @@ EPISODE_SUMS = f"""
             d.intended_op,
             d.intended_slot_id,
             d.holdout_probability AS h,
+            d.op_probs,
             try_cast(d.op_probs ->> '$.NOOP' AS DOUBLE) AS noop,
             try_cast(d.op_probs ->> '$.GROW_INTERNAL' AS DOUBLE) AS grow,
             try_cast(d.op_probs ->> '$.SHRINK_INTERNAL' AS DOUBLE) AS shrink,
+            [try_cast(p AS DOUBLE) FOR p IN json_extract_string(d.op_probs, '$.*')] AS every_p,
+            -- Not so where the decision's own epoch was lost: then nobody knows.
+            (ahead.epoch IS NOT NULL OR starts.first_epoch IS NULL) AND ahead.later_epoch IS NULL AS ended,
             ahead.later_loss - coalesce(d.loss_before, ahead.loss) AS loss,
             ahead.later_accuracy - coalesce(d.accuracy_before, ahead.accuracy) AS accuracy
         FROM decisions AS d
-        JOIN ahead
-            ON ahead.env_id = d.env_id AND ahead.episode_idx = d.episode_idx AND ahead.epoch = d.epoch
-        WHERE d.run_dir = $1 AND ahead.later_epoch IS NOT NULL AND ($5 IS NULL OR d.rank = $5)
+        LEFT JOIN starts ON starts.env_id = d.env_id AND starts.episode_idx = d.episode_idx
+        LEFT JOIN ahead
+            ON ahead.env_id = d.env_id
+            AND ahead.episode_idx = d.episode_idx
+            AND ahead.epoch = CASE WHEN d.epoch < starts.first_epoch THEN -1 ELSE d.epoch END
+        WHERE d.run_dir = $1 AND ($2 IS NULL OR d.env_id = $2) AND ($5 IS NULL OR d.rank = $5)
+    ),
+
+    judged AS (
+        SELECT
+            *,
+            len([p FOR p IN every_p IF p IS NULL OR NOT {_POSSIBLE.format(p="p")}]) > 0
+            OR abs(list_sum(every_p) - 1) > {SUM_SLACK} AS no_probs
+        FROM decided
     ),
 
     ways (method, op_name, floor) AS (
@@ -59,15 +90,23 @@ EPISODE_SUMS = f"""
     states AS (
         SELECT
             ways.*,
-            decided.*,
+            judged.*,
+            -- What says that it is a state, and whether what it says of chance can't be.
+            CASE method
+                WHEN '{WEIGHTED}'
+                    THEN json_exists(op_probs, '$.NOOP') AND json_exists(op_probs, '$.' || op_name)
+                ELSE
+                    intended_op = op_name AND h IS NOT NULL AND h != 0 AND h != 1
+                    AND ($4 IS NULL OR intended_slot_id = $4)
+            END AS is_state,
+            CASE method WHEN '{WEIGHTED}' THEN no_probs ELSE NOT {_POSSIBLE.format(p="h")} END AS impossible,
             CASE
-                WHEN method = '{WEIGHTED}'
-                    THEN CASE op_name WHEN 'GROW_INTERNAL' THEN grow ELSE shrink END
-                WHEN intended_op = op_name AND h > 0 AND h < 1 AND ($4 IS NULL OR intended_slot_id = $4)
-                    THEN 1 - h
+                WHEN method = '{RANDOMISED}' THEN 1 - h
+                WHEN op_name = 'GROW_INTERNAL' THEN grow
+                ELSE shrink
             END AS p_op,
             CASE method WHEN '{WEIGHTED}' THEN noop ELSE h END AS p_noop
-        FROM decided, ways
+        FROM judged, ways
     ),
 
     weighted AS (
@@ -78,6 +117,8 @@ EPISODE_SUMS = f"""
             episode_idx,
             h,
             CASE op WHEN op_name THEN 'op' WHEN 'NOOP' THEN 'noop' END AS done,
+            impossible,
+            ended,
             p_op,
             p_noop,
             p_op < floor OR p_noop < floor AS under,
@@ -85,15 +126,15 @@ EPISODE_SUMS = f"""
             1 / greatest(p_noop, floor) AS w_noop,
             loss,
             accuracy,
-            loss IS NOT NULL AND accuracy IS NOT NULL AS known
+            NOT impossible AND loss IS NOT NULL AND accuracy IS NOT NULL AS known
         FROM states
-        WHERE p_op IS NOT NULL AND p_noop IS NOT NULL
+        WHERE is_state
     )
 
     SELECT
         method,
         op_name,
-        min(h) AS holdout,
+        min(h) FILTER (NOT impossible) AS holdout,
         count(*) FILTER (known) AS states,
         {_ARM.format(arm="op", does="op")}
         {_ARM.format(arm="noop", does="noop")}
@@ -101,7 +142,9 @@ EPISODE_SUMS = f"""
         count(*) FILTER (known AND under) AS under_floor,
         coalesce(min(p_op) FILTER (known), 1.0) AS min_op,
         coalesce(min(p_noop) FILTER (known), 1.0) AS min_noop,
-        count(*) FILTER (NOT known) AS left_out
+        count(*) FILTER (NOT known AND NOT ended AND NOT impossible) AS left_out,
+        count(*) FILTER (impossible) AS impossible,
+        count(*) FILTER (ended AND NOT impossible) AS ended
     FROM weighted
     GROUP BY method, op_name, env_id, episode_idx
     ORDER BY method, op_name, env_id, episode_idx"""
@@ -112,12 +155,10 @@ The slot restricts what a holdout's coin was thrown for; of the policy's own pro
 known where another op was chosen. An outcome is the change from the decision to the epoch that many later.
 """
 
-ONE_OF_MANY = """
-    SELECT min(rank) FROM live.training_started
-    WHERE run_dir = $1 AND config ->> '$.shared_hosts' = 'true'"""
-"""The rank that stands for all, where each writes down the same environments: an episode is one episode."""
+_PLACE = "CASE WHEN $2 IS NULL THEN {counted} ELSE env_id = $2 END"
+"""An environment's number names one rank's already."""
 
-FACTS = """
+FACTS = f"""
     SELECT
         count(*) AS decisions,
         count(*) FILTER (op_probs IS NOT NULL) AS with_op_probs,
@@ -125,13 +166,13 @@ FACTS = """
         count(*) FILTER (op = $3) AS n_op,
         count(*) FILTER (op = $3 AND slot_id IS DISTINCT FROM $4) AS n_op_elsewhere
     FROM decisions
-    WHERE run_dir = $1 AND ($2 IS NULL OR env_id = $2)"""
+    WHERE run_dir = $1 AND {_PLACE.format(counted=COUNTED)}"""
 """Why there may be no state at all; ``$3`` is the op, ``$4`` a slot."""
 
 PLACES = "SELECT DISTINCT env_id, slot_id FROM seed_internal_levels WHERE run_dir = $1"
 """Where there was an internal op."""
 
-NAIVE = """
+NAIVE = f"""
     SELECT
         count(*) FILTER (baseline_sample_count >= $5) AS n,
         avg(loss_advantage) FILTER (baseline_sample_count >= $5) AS loss,
@@ -140,5 +181,7 @@ NAIVE = """
         avg(loss_advantage) FILTER (baseline_sample_count >= $6) AS loss_early,
         avg(accuracy_advantage) FILTER (baseline_sample_count >= $6) AS accuracy_early
     FROM counterfactual_deltas
-    WHERE run_dir = $1 AND ($2 IS NULL OR env_id = $2) AND op_name = $3 AND ($4 IS NULL OR slot_id = $4)"""
+    WHERE
+        run_dir = $1 AND {_PLACE.format(counted=COUNTED_DELTA)}
+        AND op_name = $3 AND ($4 IS NULL OR slot_id = $4)"""
 """The seed's own number: ``$3`` the op, ``$4`` a slot or null, ``$5`` and ``$6`` NOOPs of the baseline."""

@@ -16,17 +16,19 @@ from esper.karn.diagnosis import (
     SlotVerdict,
     Usage,
     Why,
+    bias_text,
     judge_run,
     judge_slots,
     thrash_span,
 )
 from esper.karn.diagnosis.clues import effect, policy_update_clue, probability_clue, reward_clue
 from esper.karn.store import evidence_sql as sql
+from esper.karn.store.copies import copies_note
 from esper.karn.store.database import Snapshot, Store
 from esper.karn.store.effects import told_effects
 from esper.karn.store.ranks import quiet_ranks, ranks_text
 from esper.karn.store.runs import RunInfo
-from esper.karn.store.views import shipped_queries
+from esper.karn.textout import counted
 from esper.leyline.errors import NotFoundError, unknown_name
 from esper.leyline.thresholds import BASELINE_WARM_QUERY, BASELINE_WARM_VERDICT, MIN_PAIRS, USAGE_GATE
 
@@ -65,9 +67,10 @@ def _verdict(
     run_dir = run.run_dir
     counts = [msgspec.convert(row, SlotCounts) for row in now.select(sql.COUNTS, [run_dir]).dicts()]
     by_key = {(count.env_id, count.slot_id): count for count in counts}
-    verdicts = _chosen(judge_slots(counts), env_id, slot_id, run_dir)
+    verdicts = _chosen(judge_slots(counts), env_id, slot_id, _named(now, run_dir))
     slots = _reports(now, run_dir, verdicts)
     named = [slot for slot in slots if slot.thrashing]
+    told, held = told_effects(now, run_dir)
     return judge_run(
         run_dir=run_dir,
         status=run.status,
@@ -76,29 +79,36 @@ def _verdict(
         counts=[by_key[slot.env_id, slot.slot_id] for slot in slots],
         usage=_usage(now, run_dir),
         effects=_effects(now, run_dir),
-        told_effects=told_effects(now, run_dir),
+        told_effects=told,
+        bias=bias_text(held),
         why=_why(now, run_dir, named or slots, since=_first_since(named)),
         evidence=_evidence(now, run_dir, slots[:EVIDENCE_SLOTS]),
         notes=_notes(now, run, ranks, filtered=env_id is not None or slot_id is not None),
     )
 
 
+def _named(now: Snapshot, run_dir: str) -> str:
+    """A run as an error names it; where ranks hold copies, most environments are not among the counted."""
+    copies = copies_note(now, run_dir)
+    return f"run {run_dir}" if copies is None else f"run {run_dir} ({copies})"
+
+
 def _chosen(
-    verdicts: list[SlotVerdict], env_id: int | None, slot_id: str | None, run_dir: str
+    verdicts: list[SlotVerdict], env_id: int | None, slot_id: str | None, run: str
 ) -> list[SlotVerdict]:
     for what, wanted, known in (
         ("environment", env_id, {v.env_id for v in verdicts}),
         ("slot", slot_id, {v.slot_id for v in verdicts}),
     ):
         if wanted is not None and wanted not in known:
-            raise unknown_name(f"{what} in run {run_dir}:", str(wanted), sorted(str(name) for name in known))
+            raise unknown_name(f"{what} in {run}:", str(wanted), sorted(str(name) for name in known))
     chosen = [
         v
         for v in verdicts
         if (env_id is None or v.env_id == env_id) and (slot_id is None or v.slot_id == slot_id)
     ]
     if verdicts and not chosen:
-        raise NotFoundError(f"run {run_dir}: environment {env_id} has no internal op in slot {slot_id!r}")
+        raise NotFoundError(f"{run}: environment {env_id} has no internal op in slot {slot_id!r}")
     return chosen
 
 
@@ -154,8 +164,7 @@ def _reports(now: Snapshot, run_dir: str, verdicts: Sequence[SlotVerdict]) -> li
 
 
 def _usage(now: Snapshot, run_dir: str) -> Usage:
-    rows = now.select(shipped_queries()["internal_op_usage"].body, {"run_dir": run_dir}).dicts()
-    ops, decisions = (rows[0]["internal_ops"], rows[0]["total_decisions"]) if rows else (0, 0)
+    ops, decisions = now.select(sql.USAGE, [run_dir]).rows[0]
     share = ops / decisions if decisions else None
     return Usage(
         internal_ops=ops,
@@ -210,20 +219,34 @@ def _evidence(now: Snapshot, run_dir: str, slots: Sequence[SlotReport]) -> list[
     return rows
 
 
+def data_notes(now: Snapshot, run_dir: str) -> list[str]:
+    """What a run's numbers are of: of one rank among copies, of a training whose loss left the numbers."""
+    copies = copies_note(now, run_dir)
+    epochs, not_finite = now.select(sql.LOSSES, [run_dir]).rows[0]
+    diverged = f"loss was not finite in {not_finite} of {counted(epochs, 'epoch')}" if not_finite else None
+    return [note for note in (copies, diverged) if note is not None]
+
+
 def _notes(now: Snapshot, run: RunInfo, ranks: list[str], *, filtered: bool) -> list[str]:
     notes = []
     if filtered:
         notes.append(
             "the slots are judged among all of the run; use, effects and updates are those of the whole run"
         )
+    notes += data_notes(now, run.run_dir)
     if run.bad_lines:
-        notes.append(f"{run.bad_lines} lines could not be read and are left out: see ingest_errors")
+        were = "was" if run.bad_lines == 1 else "were"
+        notes.append(
+            f"{counted(run.bad_lines, 'line')} could not be read and {were} left out: see ingest_errors"
+        )
     missing = now.select(sql.MISSING_EVENTS, [run.run_dir]).rows[0][0]
     if missing:
         among = " (unreadable lines may be among them)" if run.bad_lines else ""
-        notes.append(f"{missing} events are missing{among}: see event_gaps")
+        are = "is" if missing == 1 else "are"
+        notes.append(f"{counted(missing, 'event')} {are} missing{among}: see event_gaps")
     if run.attempts > 1:
-        notes.append(f"the training was resumed {run.attempts - 1} times; replayed epochs count once")
+        times = counted(run.attempts - 1, "time")
+        notes.append(f"the training was resumed {times}; replayed epochs count once")
     if run.status == "running":
         notes.append("the training goes on: the verdict is of now")
     if run.status == "crashed":

@@ -1,26 +1,27 @@
-"""The SQL behind the verdict. ``$1`` is always the run."""
+"""The SQL behind the verdict. ``$1`` is always the run; of copies, one rank's rows count."""
 
 from __future__ import annotations
 
+from esper.karn.store.copies import COUNTED_DELTA, OF_RUN
 from esper.leyline.thresholds import STABLE_EPOCHS
 
-COUNTS = """
+COUNTS = f"""
     SELECT
         env_id, slot_id, max_level, n_ops, grow_count, shrink_count, n_pairs, n_reversals, n_free_pairs,
         n_free_reversals, n_undone, net_change, absolute_net_change
     FROM slot_thrash
-    WHERE run_dir = $1"""
+    WHERE {OF_RUN}"""
 """What SlotCounts holds, for each slot."""
 
 PLACES = f"""
     WITH episode_ends AS (
-        SELECT env_id, episode_idx, max(epoch) AS last_epoch FROM epochs WHERE run_dir = $1
+        SELECT env_id, episode_idx, max(epoch) AS last_epoch FROM epochs WHERE {OF_RUN}
         GROUP BY env_id, episode_idx
     ),
 
     slot_episodes AS (
         SELECT env_id, slot_id, episode_idx, any_value(rank) AS rank, max(epoch) AS last_op
-        FROM seed_internal_levels WHERE run_dir = $1
+        FROM seed_internal_levels WHERE {OF_RUN}
         GROUP BY env_id, slot_id, episode_idx
     ),
 
@@ -63,7 +64,7 @@ PLACES = f"""
     GROUP BY slot.env_id, slot.slot_id"""
 """For each slot: its rank, its episodes, and whether its level has been left alone for long at the end."""
 
-FREE_PAIRS = """
+FREE_PAIRS = f"""
     WITH slots AS (SELECT unnest($2::INTEGER[]) AS env_id, unnest($3::VARCHAR[]) AS slot_id)
 
     SELECT
@@ -72,32 +73,32 @@ FREE_PAIRS = """
     JOIN slots
         ON p.env_id IS NOT DISTINCT FROM slots.env_id
         AND p.slot_id IS NOT DISTINCT FROM slots.slot_id
-    WHERE p.run_dir = $1 AND p.free
+    WHERE {OF_RUN} AND p.free
     ORDER BY p.rank NULLS FIRST, p.seq NULLS FIRST, p.file_offset"""
 """In order, for the slots whose environments are ``$2`` and whose names are ``$3``."""
 
-LATEST_REVERSALS = """
+LATEST_REVERSALS = f"""
     SELECT
         env_id, slot_id, episode_idx, first_epoch, epoch, middle_level, max_level, second_op, free, undone,
         timestamp, event_id
     FROM op_pairs
-    WHERE run_dir = $1 AND env_id IS NOT DISTINCT FROM $2 AND slot_id IS NOT DISTINCT FROM $3 AND reversal
+    WHERE {OF_RUN} AND env_id IS NOT DISTINCT FROM $2 AND slot_id IS NOT DISTINCT FROM $3 AND reversal
     ORDER BY rank DESC, seq DESC, file_offset DESC
     LIMIT $4"""
 
-OP_RATES = """
+OP_RATES = f"""
     SELECT env_id, avg(rate) AS rate
     FROM (
         SELECT env_id, episode_idx, count(*) / (max(epoch) - min(epoch) + 1) AS rate
         FROM seed_internal_levels
-        WHERE run_dir = $1 AND epoch IS NOT NULL
+        WHERE {OF_RUN} AND epoch IS NOT NULL
         GROUP BY env_id, episode_idx
         HAVING count(*) > 1
     )
     GROUP BY env_id"""
 """Each environment's internal ops per epoch over an episode, on average over episodes."""
 
-EFFECTS = """
+EFFECTS = f"""
     SELECT
         op_name,
         count(*) AS n_all,
@@ -110,13 +111,13 @@ EFFECTS = """
         avg(loss_advantage) FILTER (early) AS loss_early
     FROM (
         SELECT *, baseline_sample_count >= $2 AS warm, baseline_sample_count >= $3 AS early
-        FROM counterfactual_deltas WHERE run_dir = $1
+        FROM counterfactual_deltas WHERE run_dir = $1 AND {COUNTED_DELTA}
     )
     WHERE op_name IS NOT NULL
     GROUP BY op_name
     ORDER BY op_name"""
 
-UNDONE_COST = """
+UNDONE_COST = f"""
     WITH undone AS (
         SELECT
             env_id,
@@ -125,13 +126,13 @@ UNDONE_COST = """
             first_epoch AS epoch,
             CASE second_op WHEN 'GROW_INTERNAL' THEN 'SHRINK_INTERNAL' ELSE 'GROW_INTERNAL' END AS op
         FROM op_pairs
-        WHERE run_dir = $1 AND undone
+        WHERE {OF_RUN} AND undone
     ),
 
     costs AS (  -- a policy may decide more than once an epoch
         SELECT env_id, slot_id, episode_idx, epoch, op, avg(intervention_cost) AS cost
         FROM decisions
-        WHERE run_dir = $1 AND intervention_cost IS NOT NULL
+        WHERE {OF_RUN} AND intervention_cost IS NOT NULL
         GROUP BY env_id, slot_id, episode_idx, epoch, op
     )
 
@@ -141,7 +142,7 @@ UNDONE_COST = """
     GROUP BY undone.env_id, undone.slot_id"""
 """Intervention cost of the ops that were undone, for each slot."""
 
-REVERSING_OPS = """
+REVERSING_OPS = f"""
     WITH slots AS (SELECT unnest($2::INTEGER[]) AS env_id, unnest($3::VARCHAR[]) AS slot_id),
 
     reversing AS (
@@ -150,15 +151,15 @@ REVERSING_OPS = """
         JOIN slots
             ON p.env_id IS NOT DISTINCT FROM slots.env_id
             AND p.slot_id IS NOT DISTINCT FROM slots.slot_id
-        WHERE p.run_dir = $1 AND p.reversal
+        WHERE {OF_RUN} AND p.reversal
         -- Of several ops of a slot in one epoch nobody can say which decision was whose.
         QUALIFY count(*) OVER (PARTITION BY p.env_id, p.slot_id, p.episode_idx, p.epoch, p.second_op) = 1
     ),
 
     decided AS (
-        SELECT *, (SELECT count(DISTINCT slot_id) < 2 FROM decisions WHERE run_dir = $1) AS one_slot
+        SELECT *, (SELECT count(DISTINCT slot_id) < 2 FROM decisions WHERE {OF_RUN}) AS one_slot
         FROM decisions
-        WHERE run_dir = $1
+        WHERE {OF_RUN}
         QUALIFY count(*) OVER (PARTITION BY env_id, slot_id, episode_idx, epoch, op) = 1
     ),
 
@@ -196,16 +197,34 @@ REVERSING_OPS = """
     FROM chosen"""
 """What the policy thought of, and was paid for, the ops that reversed another."""
 
-REWARD_SPREAD = "SELECT stddev_samp(reward) FROM decisions WHERE run_dir = $1"
+USAGE = f"""
+    SELECT
+        (SELECT count(*) FROM seed_internal_levels WHERE {OF_RUN}) AS internal_ops,
+        (
+            SELECT count(*) FROM decisions
+            WHERE {OF_RUN} AND op != 'NOOP' AND ladder_present IS NOT FALSE
+        ) AS total_decisions"""
+"""As the query ``internal_op_usage`` counts them, which counts copies too."""
 
-POLICY_UPDATES = """
+LOSSES = f"""
+    SELECT
+        count(*) AS epochs,
+        count(*) FILTER (
+            loss IS NULL AND coalesce(non_finite ->> '$.loss', non_finite ->> '$.val_loss') IS NOT NULL
+        ) AS not_finite
+    FROM epochs
+    WHERE {OF_RUN}"""
+
+REWARD_SPREAD = f"SELECT stddev_samp(reward) FROM decisions WHERE {OF_RUN}"
+
+POLICY_UPDATES = f"""
     SELECT
         timestamp >= $2::TIMESTAMPTZ AT TIME ZONE 'UTC' AS after,
         count(*) AS n,
         avg(entropy) AS entropy,
         avg(kl_divergence) AS kl
     FROM live.ppo_update_completed
-    WHERE run_dir = $1 AND $2 IS NOT NULL
+    WHERE {OF_RUN} AND $2 IS NOT NULL
     GROUP BY after"""
 
 MISSING_EVENTS = (
