@@ -56,12 +56,16 @@ REVERSALS = """
         WHERE run_dir = $1
     )
 
-    SELECT episode_idx, avg((direction <> before)::INT) AS value
-    FROM moves
-    WHERE before IS NOT NULL
+    SELECT
+        episode_idx,
+        count(*) FILTER (direction <> before) AS reversals,
+        count(before) AS pairs
+    FROM episode_outcomes
+    LEFT JOIN moves USING (env_id, episode_idx)
+    WHERE run_dir = $1
     GROUP BY episode_idx
     ORDER BY episode_idx"""
-"""Of each episode, pooled over its pairs of consecutive level changes of one seed."""
+"""Of each episode, over the pairs of consecutive level changes of one seed."""
 
 
 def commands() -> dict[str, list[str]]:
@@ -99,7 +103,7 @@ def measured() -> dict[str, Any]:
         curves = {
             f"{policy}-{seed}": {
                 "episode_return": _series(store, EPISODES, f"{policy}-{seed}"),
-                "reversal_rate": _series(store, REVERSALS, f"{policy}-{seed}"),
+                "reversals": _series(store, REVERSALS, f"{policy}-{seed}"),
             }
             for policy in COLORS
             for seed in SEEDS
@@ -114,30 +118,44 @@ def measured() -> dict[str, Any]:
 
 
 def _series(store: Store, sql: str, run: str) -> list[list[float]]:
-    return [[int(episode), round(float(value), 5)] for episode, value in store.select(sql, [run]).rows]
+    return [[round(float(value), 5) for value in row] for row in store.select(sql, [run]).rows]
 
 
 def _summary(curves: dict[str, Any], policy: str) -> dict[str, Any]:
-    """Of a policy's first and last quarter of episodes: mean over the seeds and their standard deviation."""
+    """Of a policy's first and last quarter of episodes, and of all: mean over the seeds, standard deviation.
+
+    ``reversals`` are those of one environment's episode; ``reversal_rate`` is theirs among the pairs.
+    """
     summary: dict[str, Any] = {}
-    for what in ("episode_return", "reversal_rate"):
-        for part in ("first", "last"):
-            means = []
-            for seed in SEEDS:
-                values = [value for _, value in curves[f"{policy}-{seed}"][what]]
-                count = max(1, len(values) // 4)
-                means.append(fmean(values[:count] if part == "first" else values[-count:]))
-            summary[f"{part}_quarter_{what}"] = [round(fmean(means), 4), round(stdev(means), 4)]
+    for part in ("first quarter", "last quarter", "whole"):
+        found: dict[str, list[float]] = {"episode_return": [], "reversals": [], "reversal_rate": []}
+        for seed in SEEDS:
+            curve = curves[f"{policy}-{seed}"]
+            count = max(1, len(curve["episode_return"]) // 4)
+            count = len(curve["episode_return"]) if part == "whole" else count
+            taken = slice(count) if part == "first quarter" else slice(-count, None)
+            found["episode_return"].append(fmean(value for _, value in curve["episode_return"][taken]))
+            reversals = sum(value for _, value, _ in curve["reversals"][taken])
+            found["reversals"].append(reversals / count / ENVS)
+            found["reversal_rate"].append(reversals / max(1, sum(n for *_, n in curve["reversals"][taken])))
+        for what, values in found.items():
+            summary[f"{part}: {what}"] = [round(fmean(values), 4), round(stdev(values), 4)]
     return summary
 
 
 def draw(curves: dict[str, Any]) -> None:
-    """Return and reversal rate over the episodes, one line for each seed."""
+    """Return and reversals over the episodes, one line for each seed."""
     figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.6), constrained_layout=True)
-    words = {"episode_return": "return of an episode", "reversal_rate": "reversal rate of an episode"}
-    for axis, (what, label) in zip(axes, words.items(), strict=True):
+    panels = (
+        ("episode_return", "return of an episode", 1.0),
+        ("reversals", "reversals in an episode", 1 / ENVS),
+    )
+    for axis, (what, label, scale) in zip(axes, panels, strict=True):
         for policy, color in COLORS.items():
-            lines = [curves[f"{policy}-{seed}"][what] for seed in SEEDS]
+            lines = [
+                [(episode, scale * value) for episode, value, *_ in curves[f"{policy}-{seed}"][what]]
+                for seed in SEEDS
+            ]
             if policy == "ppo":
                 for number, line in enumerate(lines):
                     name = "ppo, one line a seed" if number == 0 else None
@@ -147,8 +165,8 @@ def draw(curves: dict[str, Any]) -> None:
                 axis.axhline(level, color=color, linewidth=1.2, linestyle="--", label=f"{policy}, mean")
         axis.set(xlabel="episode", ylabel=label)
         axis.spines[["top", "right"]].set_visible(False)
-    axes[1].set_ylim(0, 1)
-    axes[0].legend(frameon=False)
+    axes[1].set_ylim(bottom=0)
+    axes[0].legend(frameon=False, loc=(0.02, 0.1))
     figure.savefig(PICTURE, dpi=150)
 
 

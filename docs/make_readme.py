@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from mcp import Client
 from mcp_types import Prompt
@@ -39,19 +40,44 @@ def filled(readme: str) -> str:
             readme,
             flags=re.DOTALL,
         )
-    gates = "\n".join(["| gate | outcome | why |", "|---|---|---|", *gate_rows()])
-    return re.sub(
-        r"<!-- gates -->.*?<!-- /gates -->",
-        lambda _: f"<!-- gates -->\n{gates}\n<!-- /gates -->",
-        readme,
-        flags=re.DOTALL,
+    results = json.loads((ROOT / "docs/experiment.json").read_text())
+    gates = "\n".join(["| gate | outcome | why |", "|---|---|---|", *gate_rows(results)])
+    for name, text in (("gates", gates), ("learned", learned(results))):
+        readme = re.sub(
+            rf"<!-- {name} -->.*?<!-- /{name} -->",
+            lambda _, name=name, text=text: f"<!-- {name} -->\n{text}\n<!-- /{name} -->",
+            readme,
+            flags=re.DOTALL,
+        )
+    return readme
+
+
+def learned(results: dict[str, Any]) -> str:
+    """What ``make experiment`` found of the policy that learns, from its first quarter to its last."""
+    ppo, random, oscillate = (results["summary"][policy] for policy in ("ppo", "random", "oscillate"))
+
+    def mean(summary: dict[str, Any], what: str, part: str) -> float:
+        return float(summary[f"{part}: {what}"][0])
+
+    first, last = "first quarter", "last quarter"
+    spread = ppo[f"{last}: episode_return"][1]
+    return (
+        "Over three seeds of 24 episodes in 12 environments PPO's return rises from "
+        f"{mean(ppo, 'episode_return', first):.3f} in the first quarter to "
+        f"{mean(ppo, 'episode_return', last):.3f} in the last (standard deviation over seeds {spread:.3f}; "
+        f"random earns {mean(random, 'episode_return', 'whole'):.3f}, oscillate "
+        f"{mean(oscillate, 'episode_return', 'whole'):.3f}), and the reversals of an episode fall from "
+        f"{mean(ppo, 'reversals', first):.2f} to {mean(ppo, 'reversals', last):.2f}. Their rate among the "
+        "few pairs that are left does not fall: it learns to leave levels alone rather than which way to go."
     )
 
 
-def gate_rows() -> list[str]:
+def gate_rows(results: dict[str, Any]) -> list[str]:
     """What ``make experiment`` found: one line for each exit gate of the ladder against its control."""
-    results = json.loads((ROOT / "docs/experiment.json").read_text())
-    return [f"| {gate['name']} | {gate['status']} | {gate['reason']} |" for gate in results["gates"]]
+    return [
+        f"| {gate['name']} | {gate['status']} | {gate['reason'].replace('|', '&#124;')} |"
+        for gate in results["gates"]
+    ]
 
 
 async def server_rows() -> dict[str, list[str]]:

@@ -92,15 +92,15 @@ def _train(
     resume: bool,
     sanctum: bool,
 ) -> None:
-    with (
-        training_bar(world) as bar,
-        # The run is closed before the viewer: whoever looks on sees how it ended.
-        _shown(bar, telemetry_dir, name, sanctum),
-        TelemetryCollector(
-            telemetry_dir, name, rank=world.rank, world_size=world.world_size, envs_per_rank=config.n_envs
-        ) as sink,
-    ):
-        try:
+    try:
+        with (
+            training_bar(world) as bar,
+            # The run is closed before the viewer: whoever looks on sees how it ended.
+            _shown(bar, telemetry_dir, name, sanctum),
+            TelemetryCollector(
+                telemetry_dir, name, rank=world.rank, world_size=world.world_size, envs_per_rank=config.n_envs
+            ) as sink,
+        ):
             train(
                 config,
                 sink,
@@ -110,11 +110,11 @@ def _train(
                 checkpoint_path=checkpoint,
                 resume=resume,
             )
-        except KeyboardInterrupt:
-            if world.rank == 0:
-                again = f"--run-dir {shlex.quote(name)} --resume"
-                print(f"karn: interrupted; to go on, give the same command with {again}", file=sys.stderr)
-            raise
+    except KeyboardInterrupt:
+        if world.rank == 0:
+            again = f"--run-dir {shlex.quote(name)} --resume"
+            print(f"karn: interrupted; to go on, give the same command with {again}", file=sys.stderr)
+        raise
 
 
 def _check_viewer(world: World) -> None:

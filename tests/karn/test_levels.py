@@ -162,7 +162,7 @@ def test_the_sparkline_of_a_short_run(tmp_path, run):
     run.germinated(1, epoch=0, episode_idx=1)
     run.walk([1, 2], first=3, episode_idx=1)
     run.epochs(6, episode_idx=1)
-    assert sparkline_text(run.levels(tmp_path)).splitlines()[2:] == [
+    assert sparkline_text(run.levels(tmp_path)).splitlines()[2:5] == [
         "env 0 r0c0: insufficient_data; 10 ops, 3 of 8 pairs reversed; levels 0 to 4; a column is 1 epoch",
         "  ▃▅▆█▆█▆▅▃▁▁▁··|▃▃▃▅▅▅",
         "      111",

@@ -62,6 +62,16 @@ def folder(tmp_path_factory):
     """A thrashing run, and one whose names are out for harm."""
     folder = tmp_path_factory.mktemp("runs") / "telemetry"
     thrashing_run(fixed_recorder(folder, "oscillate"))
+    recorder = fixed_recorder(folder, "replanted")
+    recorder.training_started()
+    epoch = 0
+    for slot, second in (("r0c0", [1, 2]), ("r0c1", [])):
+        recorder.seed_added(0, slot, 1, 4, blueprint="conv")
+        epoch = play(recorder, 0, slot, [1, 2, 3], first_epoch=epoch + 1)
+        recorder.seed_removed(0, slot, "pruned")
+        recorder.seed_added(0, slot, 1, 4, blueprint="norm")
+        epoch = play(recorder, 0, slot, second, first_epoch=epoch + 1)
+    recorder.training_finished()
     recorder = fixed_recorder(folder, "it's")
     recorder.training_started()
     epoch = 0
@@ -112,6 +122,12 @@ def shown(snapshot: SanctumSnapshot, filter: str = "") -> set[tuple[int, str]]:
 
 
 class TestTable:
+    @pytest.mark.parametrize("filter", ["blueprint:conv", "blueprint:norm", "conv", "norm"])
+    def test_a_blueprint_is_that_of_the_seed_that_the_slot_holds_now(self, folder, ask, filter):
+        rows = ask(View("levels", "replanted", query=parse_query(filter)))
+        assert places(rows) == shown(read(folder, "replanted"), filter)
+        assert len(rows) == (2 if "norm" in filter else 0)
+
     def test_the_rows_are_those_of_the_screen_with_their_numbers(self, folder, ask):
         snapshot = read(folder, "oscillate")
         rows = ask(View("levels", "oscillate"))

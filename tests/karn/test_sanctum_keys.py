@@ -10,7 +10,7 @@ from sanctum_support import fixed_recorder, play, thrashing_run, training
 from textual.command import CommandPalette
 
 from esper.karn.collector import TelemetryCollector
-from esper.karn.sanctum.commands import CHOOSE_COMMANDS, COMMANDS, COPY_COMMANDS, HELP_COMMANDS, PAGE_COMMANDS
+from esper.karn.sanctum.commands import CHOOSE_COMMANDS, COMMANDS, COPY_COMMANDS, PAGE_COMMANDS
 from esper.karn.sanctum.screens.compare import ComparePage
 from esper.karn.sanctum.screens.help import HelpScreen
 from esper.karn.sanctum.screens.runs import RunChooser
@@ -442,7 +442,7 @@ class TestOneTable:
             await pilot.press("question_mark")
             await pilot.pause()
             page = screen_text(app)
-            for command in (*COMMANDS, *PAGE_COMMANDS, *CHOOSE_COMMANDS, *COPY_COMMANDS, *HELP_COMMANDS):
+            for command in (*COMMANDS, *PAGE_COMMANDS, *CHOOSE_COMMANDS, *COPY_COMMANDS):
                 assert any(
                     command.shown_keys in line and command.help in line for line in page.splitlines()
                 ), command
@@ -457,11 +457,11 @@ class TestOneTable:
             offered = [command.help for command in app.get_system_commands(app.screen)]
             assert offered == [command.help for command in COMMANDS]
             await pilot.press("question_mark")
-            on_page = {key for command in (*PAGE_COMMANDS, *HELP_COMMANDS) for key in command.keys.split(",")}
+            on_page = {key for command in PAGE_COMMANDS for key in command.keys.split(",")}
             assert on_page <= set(app.screen._bindings.key_to_bindings)
 
     def test_no_key_means_two_things(self):
-        for commands in (COMMANDS, (*PAGE_COMMANDS, *CHOOSE_COMMANDS, *COPY_COMMANDS, *HELP_COMMANDS)):
+        for commands in (COMMANDS, (*PAGE_COMMANDS, *CHOOSE_COMMANDS, *COPY_COMMANDS)):
             keys = [key for command in commands for key in command.keys.split(",")]
             assert len(keys) == len(set(keys))
 

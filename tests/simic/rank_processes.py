@@ -29,6 +29,7 @@ class Ended(NamedTuple):
     code: int
     stdout: str
     stderr: str
+    """Without the line that rank 0 writes for each episode."""
 
 
 def free_port() -> int:
@@ -66,7 +67,8 @@ def ends(processes: Sequence[subprocess.Popen[str]]) -> list[Ended]:
     try:
         for process in processes:
             stdout, stderr = process.communicate(timeout=DEADLINE_S)
-            ended.append(Ended(process.returncode, stdout, stderr))
+            said = [line for line in stderr.splitlines(keepends=True) if not line.startswith("episode ")]
+            ended.append(Ended(process.returncode, stdout, "".join(said)))
     finally:
         for process in processes:
             process.kill()

@@ -129,11 +129,11 @@ class TestEveryPolicy:
 
     def test_takes_up_its_draws_where_they_were_saved(self, name: str) -> None:
         observation = Observation(0, 0, 10, (1.0,), 0.1, (view_of("r0c0", None, None, 0),))
-        policy = policy_named(name)
+        policy = policy_named(name, n_slots=1)
         policy.decide(observation)
         saved = policy.state_dict()
         expected = [policy.decide(observation) for _ in range(20)]
-        other = policy_named(name, seed=99)
+        other = policy_named(name, seed=99, n_slots=1)
         other.load_state_dict(saved)
         assert [other.decide(observation) for _ in range(20)] == expected
 

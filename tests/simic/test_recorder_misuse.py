@@ -31,6 +31,35 @@ MISUSES = {
 }
 
 
+IMPROBABLE = {
+    "env 0: probability must lie in 0 to 1, not 40": {"probability": 40.0},
+    "env 0: probability must lie in 0 to 1, not -0.1": {"probability": -0.1},
+    "env 0: holdout_probability must lie in 0 to 1, not 5": {"holdout_probability": 5},
+    "env 0: op_probs['GROW_INTERNAL'] must lie in 0 to 1, not 60": {
+        "op_probs": {"NOOP": 0.4, "GROW_INTERNAL": 60.0}
+    },
+}
+
+
+@pytest.mark.parametrize("text", list(IMPROBABLE))
+def test_a_probability_that_cannot_be_is_refused_with_its_place_and_value(sink, recorder, text):
+    sink.events.clear()
+    before = recorder.state_dict()
+    with pytest.raises(TelemetryUsageError) as caught:
+        recorder.decision(0, None, NOOP, reward=0.0, **IMPROBABLE[text])
+    assert str(caught.value) == text
+    assert sink.events == []
+    assert recorder.state_dict() == before
+
+
+@pytest.mark.parametrize("value", [1 + 1e-7, -1e-7, float("nan"), None, 0.0, 1.0])
+def test_rounding_and_what_is_not_finite_never_stop_a_training(sink, recorder, value):
+    sink.events.clear()
+    recorder.decision(0, None, NOOP, reward=0.0, probability=value, op_probs={"NOOP": value})
+    (event,) = sink.events
+    assert event.payload.op_probability is value
+
+
 @pytest.mark.parametrize("text", list(MISUSES))
 def test_what_cannot_be_is_refused_in_one_line_and_leaves_no_trace(sink, recorder, text):
     name, arguments = MISUSES[text]

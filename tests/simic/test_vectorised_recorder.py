@@ -131,6 +131,10 @@ def test_a_full_buffer_is_an_error_and_nothing_that_waits_is_lost(sink, vector):
         (lambda v: v.decisions(torch.tensor([0, 17])), r"decisions, env 1: op 17 is no LifecycleOp"),
         (lambda v: v.decisions(torch.tensor([0, 4]), torch.tensor([0, 3])), "env 1: slot 3 is not in 0 to 2"),
         (
+            lambda v: v.decisions(torch.tensor([0, 0]), probability=torch.tensor([0.5, 50.0])),
+            r"decisions, env 1: .*probability must lie in 0 to 1, not 50",
+        ),
+        (
             lambda v: v.epoch_end(torch.ones(2), torch.ones(2), epoch=torch.tensor([2, 1])),
             r"epoch_end, env 1: .*epoch 1 can't follow epoch 1",
         ),

@@ -20,7 +20,6 @@ from esper.karn.diagnosis.intervals import (
 )
 from esper.karn.textout import quoted
 
-
 NOTHING = 1e-12
 """Less than this is what rounding leaves of two equal numbers, and no difference."""
 

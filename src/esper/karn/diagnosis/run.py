@@ -121,15 +121,13 @@ def _answer(
         else "There is no pair of consecutive internal ops."
     )
     unjudged = (
-        pooled
-        if rate is None
-        else f"The pooled reversal rate is {rate:.2f} over {counted(n_pairs, 'pair')}."
+        pooled if rate is None else f"The pooled reversal rate is {rate:.2f} over {counted(n_pairs, 'pair')}."
     )
     if not slots:
         return "It can't be told: the run has no internal op."
     if label == "insufficient_data":
         return (
-            f"It can't be told: {_none_of(len(slots), 'slot', 'has no', 'has')} {MIN_PAIRS} pairs of "
+            f"It can't be told: {_none_of(len(slots), 'slot', 'has fewer than', 'has')} {MIN_PAIRS} pairs of "
             f"consecutive ops whose second could have gone either way. {unjudged}"
         )
     if label == "not_thrashing":
@@ -179,7 +177,7 @@ def _together(
 
 
 def _none_of(n: int, what: str, does_not: str, does: str) -> str:
-    """``none of 4 slots has``; ``the one slot has no``."""
+    """``none of 4 slots has``; ``the one slot has fewer than``."""
     return f"the one {what} {does_not}" if n == 1 else f"none of {n} {what}s {does}"
 
 

@@ -8,13 +8,16 @@ from pathlib import Path
 
 from esper.karn.jsonl.ends import EndsReader
 from esper.karn.sanctum import theme
+from esper.karn.sanctum.columns import NAME_CELLS
 from esper.karn.sanctum.follow import RunFollower
 from esper.karn.sanctum.runs import run_rows
 from esper.karn.sanctum.screens.compare import ComparePage
 from esper.karn.sanctum.screens.help import HelpScreen
 from esper.karn.sanctum.screens.runs import RunChooser
 from esper.karn.sanctum.screens.slot import SlotPage
+from esper.karn.sanctum.state import SlotKey
 from esper.karn.sanctum.taking_away import TakingAway
+from esper.karn.sanctum.text import where
 from esper.karn.sanctum.view import FoldRow, Row, find, why_no_match
 from esper.karn.sanctum.widgets.internal_level import InternalLevelWidget
 from esper.karn.sanctum.widgets.prompt import Prompt
@@ -74,9 +77,9 @@ class Commanded(TakingAway):
             history = self.viewing.history
             self.push_screen(SlotPage(key, self.snapshot, lambda: history(key, OPS_SHOWN), self.glyphs))
 
-    def on_internal_level_widget_chosen(self) -> None:
+    async def on_internal_level_widget_chosen(self) -> None:
         """A row was clicked twice."""
-        self.action_open()
+        await self.run_action("open")
 
     # Choose.
 
@@ -166,13 +169,25 @@ class Commanded(TakingAway):
     def action_first_thrash(self) -> None:
         """Look at where the earliest thrashing slot began to thrash."""
         # At a moment of the past nobody knew yet.
-        first = self.viewing.follower.snapshot(self.now()).first_thrash
-        if first is None:
+        known = self.viewing.follower.snapshot(self.now())
+        first, slot = known.first_thrash, known.first_thrash_slot
+        if first is None or slot is None:
             self._say("no slot is named as thrashing")
             return
         self.viewing.go_to(first)
         self.show_now()
-        self._say("here the first of the thrashing slots began to, as judged at the run's end")
+        place = where(*slot, width=NAME_CELLS, glyphs=self.glyphs)
+        self._move_to_slot(slot)
+        self._say(f"here {place}, the first of the thrashing slots, began to, as judged at the run's end")
+
+    def _move_to_slot(self, slot: SlotKey) -> None:
+        folded = frozenset(row.rank for row in self.rows if isinstance(row, FoldRow) and not row.unfolded)
+        if folded and all(row.key != slot for row in self.rows):
+            self.viewing.unfold(folded)
+            self.show_rows()
+        place = next((place for place, row in enumerate(self.rows) if row.key == slot), None)
+        if place is not None:
+            self.table.move_to(place)
 
     # Runs.
 

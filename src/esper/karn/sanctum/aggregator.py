@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from itertools import takewhile
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 
 from esper.karn.diagnosis import Effect, SlotCounts, SlotJudge, SlotVerdict
 from esper.karn.sanctum.changes import LatestChanges, latest_changes
@@ -45,6 +45,8 @@ class InternalLevelAggregator:
 
     def __init__(self, stable_epochs: int = STABLE_EPOCHS) -> None:
         self._ranks: dict[int, dict[int | None, EnvLog]] = {}
+        self._sharing: set[int] = set()
+        """Ranks that hold copies of the same environments."""
         self._attempts: defaultdict[int, int] = defaultdict(lambda: 1)
         self._names = Names()
         self._rows = RowReader(self._names, stable_epochs)
@@ -144,9 +146,14 @@ class InternalLevelAggregator:
         for env in self._envs_of(rank):
             env.resume_at((episode, epoch))
 
+    def share(self, rank: int) -> None:
+        """A rank says that it holds copies of what other ranks have: of those the lowest alone counts."""
+        self._sharing.add(rank)
+        self._now = None
+
     def envs(self) -> list[EnvLog]:
-        """All environments, in the order in which they appeared."""
-        return [env for envs in self._ranks.values() for env in envs.values()]
+        """All environments that count, in the order in which they appeared."""
+        return [env for envs in self._counted().values() for env in envs.values()]
 
     def to_snapshot(self, at: Position | None = None) -> dict[SlotKey, SlotInternalState]:
         """A row for each slot that holds a seed, judged together with all other slots of the run."""
@@ -183,14 +190,16 @@ class InternalLevelAggregator:
     def changes(self, at: Position | None = None) -> tuple[LevelChange, ...]:
         """The latest level changes, begins and ends of seeds, the newest last."""
         moments = self._moments(at)
-        return self._changes.read(moments) if at is None else latest_changes(moments)
+        return self._changes.read(moments) if at is None and not self._sharing else latest_changes(moments)
 
     def effects(self, at: Position | None = None) -> tuple[Effect, ...]:
         """What the ops did against the NOOP baseline, by name."""
         return effects(moment.env.outcomes.stats(moment.tick) for moment in self._moments(at))
 
-    def first_thrash(self, verdicts: list[SlotVerdict], at: Position | None = None) -> Position | None:
-        """Where the earliest of the slots that are named as thrashing began to, as far as that is said.
+    def first_thrash(
+        self, verdicts: list[SlotVerdict], at: Position | None = None
+    ) -> tuple[Position, SlotKey] | None:
+        """Where the earliest of the slots that are named as thrashing began to, and which one it is.
 
         Args:
             verdicts: those that are named first.
@@ -202,13 +211,14 @@ class InternalLevelAggregator:
         if not named:
             return None
         starts = [
-            moment.thrash_start(moment.env.slots[slot_id])
+            (start, (moment.env_id, slot_id))
             for moment in self._moments(at)
             if moment.env_id in named
             for slot_id in named[moment.env_id]
             if slot_id in moment.env.slots
+            and (start := moment.thrash_start(moment.env.slots[slot_id])) is not None
         ]
-        return min((start for start in starts if start is not None), default=None)
+        return min(starts, key=itemgetter(0), default=None)
 
     def slot_history(self, key: SlotKey, limit: int, at: Position | None = None) -> tuple[SlotOp, ...]:
         """A slot's latest ops, the newest last; none of a slot that is not known."""
@@ -246,12 +256,18 @@ class InternalLevelAggregator:
     def _envs_of(self, rank: int) -> list[EnvLog]:
         return list(self._ranks[rank].values()) if rank in self._ranks else []
 
+    def _counted(self) -> dict[int, dict[int | None, EnvLog]]:
+        if not self._sharing:
+            return self._ranks
+        rank = min(self._sharing)
+        return {rank: self._ranks.get(rank, {})}
+
     def _moments(self, at: Position | None) -> list[Moment]:
         if at is None and self._now is not None:
             return self._now
         moments = [
             Moment(rank, env_id, env, env.timeline.tick_at(at))
-            for rank, envs in self._ranks.items()
+            for rank, envs in self._counted().items()
             for env_id, env in envs.items()
         ]
         if at is None:

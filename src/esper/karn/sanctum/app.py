@@ -29,7 +29,7 @@ from esper.karn.sanctum.text import table_title, time_text
 from esper.karn.sanctum.view import Row, why_no_match
 from esper.karn.sanctum.viewing import Viewing
 from esper.karn.sanctum.widgets.effects import EffectsWidget
-from esper.karn.sanctum.widgets.event_log import EventLogWidget
+from esper.karn.sanctum.widgets.event_log import NO_CHANGE, NO_MATCH, EventLogWidget
 from esper.karn.sanctum.widgets.heading import retitle
 from esper.karn.sanctum.widgets.internal_level import InternalLevelWidget
 from esper.karn.sanctum.widgets.lines import Lines
@@ -162,7 +162,6 @@ class SanctumApp(Commanded):
         self.snapshot = snapshot = self.viewing.snapshot(now)
         main = self._main
         self.show_rows()
-        main.query_one("#changes", EventLogWidget).show_changes(snapshot.changes)
         main.query_one("#effects", EffectsWidget).show_effects(snapshot.effects)
         main.query_one("#verdict", VerdictWidget).show_verdict(snapshot)
         self._show_header(now)
@@ -173,6 +172,8 @@ class SanctumApp(Commanded):
         self.rows = self.viewing.rows(self.snapshot, self.now())
         table.show(self.snapshot.slots, self.rows, self._why_none())
         options, slots = self.viewing.options, self.snapshot.slots
+        log = self._main.query_one("#changes", EventLogWidget)
+        log.show_changes(self.viewing.changes(self.snapshot), NO_MATCH if self.snapshot.changes else NO_CHANGE)
         title = table_title(options.sort, options.filter, _slots_in(self.rows), len(slots), self.glyphs)
         if title != self._table_title:
             self._table_title = title

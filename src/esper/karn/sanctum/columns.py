@@ -7,11 +7,13 @@ from typing import Literal, NamedTuple
 
 from esper.karn.sanctum.glyphs import UNICODE, Glyphs
 from esper.karn.sanctum.state import SlotInternalState
-from esper.karn.sanctum.text import STYLES, TREND_STYLES, label_style, plain
+from esper.karn.sanctum.text import STYLES, TREND_STYLES, label_style, plain, slot_name
 
 BAR_CELLS = 8
 """Longest bar; a ladder with more levels is drawn to scale."""
 SLOT_CELLS = 16
+"""Longest slot name that another column has to wait for."""
+NAME_CELLS = 48
 """Longest slot name shown."""
 BLUEPRINT_CELLS = 12
 _DIM = "dim"
@@ -30,7 +32,7 @@ class Look(NamedTuple):
     no_ladder: bool = True
     """Whether there is room to say that there is no ladder; else there is a sign for it."""
     name_cells: int | None = None
-    """Room for a slot's name with its pin, where there is not enough for all of it."""
+    """Room for a slot's name with its pin, where that is more or less than for a usual one."""
 
 
 class SlotRow(NamedTuple):
@@ -79,6 +81,8 @@ def is_dim(state: SlotInternalState) -> bool:
 
 
 NO_LADDER = "no ladder"
+DRAWN = ("Bar", "History")
+"""Columns whose cells are drawn in blocks."""
 
 
 def column_named(title: str) -> Column:
@@ -97,7 +101,7 @@ def _env(row: SlotRow, _: Look) -> Cell:
 def slot_cell(row: SlotRow, look: Look) -> Cell:
     """A slot's name, with a pin before it where it has one."""
     cells = SLOT_CELLS if look.name_cells is None else max(1, look.name_cells - 2 * row.pinned)
-    name = plain(row.name, min(cells, SLOT_CELLS), look.glyphs)
+    name = slot_name(row.name, min(cells, NAME_CELLS), look.glyphs)
     if look.with_env and row.state.env_id is not None:
         name = f"{row.state.env_id}:{name}"
     slot = (name, "cyan")

@@ -83,6 +83,7 @@ PAGE_COMMANDS = (
     Command("pageup,b", "PgUp b", "page('page_up')", "Page up", "a page back"),
     Command("home,g", "Home g", "page('home')", "Top", "to the beginning of a page"),
     Command("end,G", "End G", "page('end')", "Bottom", "to its end"),
+    Command("question_mark,f1", "? F1", "help", "Help", "the help, from any page; again to close it", True),
 )
 """Commands of the pages over the main screen: help, slot, runs and comparison."""
 CHOOSE_COMMANDS = (Command("enter,l", "Enter l", "choose", "Choose", "the run under the cursor", True),)
@@ -92,8 +93,6 @@ COPY_COMMANDS = (
     Command("Y", "Y", "app.copy('mcp')", "Copy MCP call", "the MCP call behind it", True),
 )
 """Of the pages of a slot and of a comparison."""
-HELP_COMMANDS = (Command("question_mark,f1", "? F1", "close", "Back", "close the help"),)
-"""Of the help page alone."""
 
 COMMANDS = tuple(command for group in GROUPS.values() for command in group)
 

@@ -37,7 +37,7 @@ class View:
     slot: SlotKey | None = None
     """Of a slot page."""
     query: Query = EVERYTHING
-    """The filter of the table; a word in it is looked for in the slot's name, its blueprints and its band,
+    """The filter of the table; a word in it is looked for in the slot's name, its blueprint and its band,
     since no view knows the verdict's label."""
     moment: Position | None = None
     """Only what had happened by then; the whole run if None."""
@@ -212,18 +212,24 @@ def _matching(view: View) -> list[str]:
     if query.slot:
         conditions.append(_holds("slot_id", query.slot))
     if query.blueprint:
-        conditions.append(_had_blueprint(view.run_dir, query.blueprint))
+        conditions.append(_has_blueprint(view, query.blueprint))
     if query.bands is not None:
         conditions.append(_one_of("band", query.bands))
     for word in query.words:
-        places = (_holds("slot_id", word), _holds("band", word), _had_blueprint(view.run_dir, word))
+        places = (_holds("slot_id", word), _holds("band", word), _has_blueprint(view, word))
         conditions.append(f"({' OR '.join(places)})")
     return conditions
 
 
-def _had_blueprint(run_dir: str, text: str) -> str:
-    seeds = f"{_is('run_dir', run_dir)} AND {_holds('blueprint_id', text)}"
-    return f"(env_id, slot_id) IN (SELECT (env_id, slot_id) FROM seed_internal_levels WHERE {seeds})"
+def _has_blueprint(view: View, text: str) -> str:
+    """Whether the slot's latest seed is of a blueprint, as the screen looks at that one alone."""
+    columns = "env_id, slot_id, blueprint_id, episode_idx, epoch, timestamp"
+    conditions = [_is("run_dir", view.run_dir), *([] if view.moment is None else [_until(view.moment)])]
+    moved = _select(columns, "seed_internal_levels", conditions, "")
+    sown = _select(columns, "seed_lifecycle", [*conditions, _is("event_type", "SEED_GERMINATED")], "")
+    latest = "arg_max(blueprint_id, (episode_idx, epoch, timestamp))"
+    seeds = f"SELECT (env_id, slot_id) FROM ({moved}UNION ALL {sown})\nGROUP BY env_id, slot_id"
+    return f"(env_id, slot_id) IN ({seeds} HAVING {_holds(latest, text)})"
 
 
 def _in_slot(view: View) -> list[str]:

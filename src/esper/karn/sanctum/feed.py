@@ -11,7 +11,7 @@ from esper.karn.jsonl.lines import Probe, decode_probe, read_lines
 from esper.karn.jsonl.tail import Chunk
 from esper.karn.sanctum.brief import read_brief
 from esper.karn.sanctum.decisions import decode_decision
-from esper.karn.sanctum.pace import events_per_s
+from esper.karn.sanctum.pace import WINDOW_S, events_per_s
 from esper.karn.sanctum.rank_file import RankFile
 from esper.karn.sanctum.reading import readable_data
 from esper.karn.sanctum.registry import AggregatorRegistry
@@ -137,7 +137,13 @@ class RunFeed:
         status = self._status(now, self._known.last_event_at)
         if status != self._known.status:
             self._known = replace(self._known, status=status)
+        if self._known.events_per_s is not None and self._is_stale(now, self._known.last_event_at):
+            self._known = replace(self._known, events_per_s=None)
         return self._known
+
+    def _is_stale(self, now: datetime, last: datetime | None) -> bool:
+        """Whether so long nothing came that the pace of the last events is no more the run's."""
+        return last is not None and (now - last).total_seconds() > WINDOW_S
 
     def _read_so_far(self) -> RunPosition:
         training = self.registry.training_aggregator
@@ -146,6 +152,7 @@ class RunFeed:
             run_dir=self.run.name,
             outcome=training.outcome(),
             ranks=len(files),
+            world_size=max([len(files), *(file.world_size for file in files)]),
             events=self._events,
             bad_lines=self._bad_lines,
             missing=sum(file.missing for file in files),

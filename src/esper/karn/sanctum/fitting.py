@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from rich.cells import cell_len
 
@@ -10,7 +10,9 @@ from esper.karn.sanctum.columns import (
     BAR_CELLS,
     BLUEPRINT_CELLS,
     COLUMNS,
+    NAME_CELLS,
     NO_LADDER,
+    SLOT_CELLS,
     Column,
     Layout,
     Look,
@@ -18,6 +20,7 @@ from esper.karn.sanctum.columns import (
     slot_cell,
 )
 from esper.karn.sanctum.glyphs import UNICODE, Glyphs
+from esper.karn.sanctum.text import slot_name
 
 _SHORT_LEVEL = "Lvl"
 _LEAST_SLOT = 8
@@ -27,7 +30,7 @@ _MORE_HISTORY = (8, 16)
 
 
 def lay_out(
-    rows: Iterable[SlotRow], width: int, glyphs: Glyphs = UNICODE, *, least_bar: int = BAR_CELLS
+    rows: Collection[SlotRow], width: int, glyphs: Glyphs = UNICODE, *, least_bar: int = BAR_CELLS
 ) -> Layout:
     """The columns that fit, in the order in which they stand; a wider table never has fewer.
 
@@ -60,6 +63,7 @@ def lay_out(
     # What is left makes it easier to read: another column is worth more than that.
     if "Bar" in titles:
         left, look = _lengthen_bar(left, wide, look, bar)
+    left, look = _lengthen_names(rows, left, wide, look, env)
     gap = 1
     if left >= len(chosen) - 1:
         left, gap = left - (len(chosen) - 1), 2
@@ -94,6 +98,22 @@ def _lengthen_bar(left: int, wide: dict[str, int], look: Look, bar: int) -> tupl
     left, wide["Bar"] = left - more, wide["Bar"] + more
     fits = wide["Bar"] >= len(NO_LADDER)
     return left, look._replace(bar_cells=min(BAR_CELLS, wide["Bar"]), no_ladder=fits)
+
+
+def _lengthen_names(
+    rows: Iterable[SlotRow], left: int, wide: dict[str, int], look: Look, env: int
+) -> tuple[int, Look]:
+    """Give the names that were cut what they need of what is left."""
+    named = env + 1 if look.with_env else 0
+    cells = wide["Slot"] - named
+    if left <= 0 or cells < SLOT_CELLS:
+        return left, look
+    needed = (cell_len(slot_name(row.name, NAME_CELLS)) + 2 * row.pinned for row in rows)
+    more = min(left, max(max(needed, default=0) - cells, 0))
+    if more == 0:
+        return left, look
+    wide["Slot"] += more
+    return left - more, look._replace(name_cells=cells + more)
 
 
 def _needs(rows: Iterable[SlotRow], look: Look) -> tuple[dict[str, int], int, int, int]:

@@ -36,15 +36,19 @@ def header_text(
         return text
     text.append(plain(run.run_dir or "", 48, glyphs), "bold cyan")
     text.append("  ").append_text(status_text(run, glyphs))
+    if paused:  # before all that a narrow window may cut
+        text.append(f"  {glyphs.paused} paused", "bold yellow")
     if run.outcome is not None:
         text.append(f" ({plain(run.outcome, 24, glyphs)})", "yellow")
     text.append(f"  {_when(run, now, paused=paused)}", "dim")
-    if paused:
-        text.append(f"  {glyphs.paused} paused", "bold yellow")
     text.append("\n")
     if run.status == "gone":
         text.append("the folder is gone: what is shown is the last that was read  ", "bold yellow")
-    text.append(f"{count(run.ranks, 'rank')}  {count(run.events, 'event')}", "dim")
+    if run.ranks < run.world_size:
+        text.append(f"{run.ranks:,} of {count(run.world_size, 'rank')}", "bold yellow")
+    else:
+        text.append(count(run.ranks, "rank"), "dim")
+    text.append(f"  {count(run.events, 'event')}", "dim")
     # While old events are read, their pace is nobody's.
     if run.events_per_s is not None and run.status == "running" and not run.behind:
         text.append(

@@ -24,7 +24,7 @@ def run_sanctum(telemetry_dir: Path, run_dir: str | None = None) -> int:
         run_dir: the run, None for the latest.
 
     Returns:
-        The exit code: 0, or 1 after the viewer crashed.
+        The exit code: 0, 1 after the viewer crashed, or 128 and the number of the signal that ended it.
 
     Raises:
         NotFoundError: if the folder holds runs, but not this one.
@@ -36,9 +36,9 @@ def run_sanctum(telemetry_dir: Path, run_dir: str | None = None) -> int:
     streams = (sys.__stdin__, sys.__stdout__, sys.__stderr__)
     if not all(stream is not None and stream.isatty() for stream in streams):
         raise TelemetryUsageError("Sanctum draws on a terminal and there is none: use karn sanctum --once")
-    app = sanctum_app(telemetry_dir, run_dir)
-    app.run()
-    return app.return_code or 0
+    from esper.karn.sanctum.leaving import run_until_told
+
+    return run_until_told(sanctum_app(telemetry_dir, run_dir))
 
 
 def sanctum_app(telemetry_dir: Path, run_dir: str | None) -> SanctumApp:

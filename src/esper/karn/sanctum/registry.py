@@ -108,6 +108,7 @@ class AggregatorRegistry:
         levels = self.internal_level_aggregator
         counts = levels.counts(until)
         verdicts = levels.judge(counts)
+        first_thrash, first_slot = levels.first_thrash(verdicts, until) or (None, None)
         return SanctumSnapshot(
             run=run,
             slots=levels.to_rows(verdicts, until),
@@ -117,7 +118,8 @@ class AggregatorRegistry:
             changes=levels.changes(until),
             effects=levels.effects(until),
             moment=at,
-            first_thrash=levels.first_thrash(verdicts, until),
+            first_thrash=first_thrash,
+            first_thrash_slot=first_slot,
         )
 
     def _until(self, at: Position | None) -> Position | None:
@@ -135,6 +137,8 @@ class AggregatorRegistry:
 
     def _handle_training_started(self, event: TelemetryEvent) -> None:
         payload = event.data
+        if (payload.config or {}).get("shared_hosts") is True:
+            self.internal_level_aggregator.share(event.rank or 0)
         if payload.resumed_from_epoch is not None:
             self.internal_level_aggregator.resume_at(
                 event.rank or 0, payload.resumed_from_episode or 0, payload.resumed_from_epoch

@@ -160,6 +160,8 @@ class RunPosition:
     """How the training says that it ended, where that is anything but "completed"."""
     ranks: int = 0
     """Event files."""
+    world_size: int = 0
+    """Ranks that the run has by what its files say; the files where none says more."""
     events: int = 0
     bad_lines: int = 0
     missing: int = 0
@@ -200,6 +202,8 @@ class SanctumSnapshot:
     """Where in the run's history this is; None for its end, as far as it was read."""
     first_thrash: Position | None = None
     """Where the earliest of the slots that are named as thrashing began to."""
+    first_thrash_slot: SlotKey | None = None
+    """Which slot that is."""
 
     @property
     def reversal_rate(self) -> float | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from textual.app import App
 from textual.notifications import SeverityLevel
+from textual.widgets._toast import Toast
 
 from esper.karn.sanctum.copying import View, copy_text, mcp_call_for, sql_for
 from esper.karn.sanctum.export import export_screen_svg, export_view
 from esper.karn.sanctum.glyphs import Glyphs
+from esper.karn.sanctum.keys import KeysInOrder
 from esper.karn.sanctum.screens.compare import ComparePage
 from esper.karn.sanctum.screens.slot import SlotPage
 from esper.karn.sanctum.state import SanctumSnapshot
@@ -20,7 +21,7 @@ from esper.karn.textout import clean
 from esper.leyline.errors import KarnError
 
 
-class TakingAway(App[None]):
+class TakingAway(KeysInOrder):
     """An app whose screen can be taken away."""
 
     viewing: Viewing
@@ -28,22 +29,30 @@ class TakingAway(App[None]):
     rows: Sequence[Row]
     glyphs: Glyphs
 
-    def action_export(self, kind: str) -> None:
+    async def action_export(self, kind: str) -> None:
         """Write the rows or the screen into a file of the current folder."""
-        states = [row.state for row in self.rows if not isinstance(row, FoldRow)]
-        run_dir = self.snapshot.run.run_dir
         if self.snapshot.run.status == "waiting":
             self._say("there is no run to export yet")
-            return
+        elif kind == "svg":
+            # What was said last lies over the screen, and is no part of it.
+            self.clear_notifications()
+            await self.screen.query(Toast).remove()
+            self.screen.call_after_refresh(self._export, kind)
+        else:
+            self._export(kind)
+
+    def _export(self, kind: str) -> None:
+        folder = Path.cwd()
         try:
             if kind == "svg":
-                path = export_screen_svg(self, Path(), run_dir)
+                path = export_screen_svg(self, folder, self.snapshot.run.run_dir)
             else:
-                path = export_view("csv" if kind == "csv" else "json", states, self.snapshot, Path())
+                states = [row.state for row in self.rows if not isinstance(row, FoldRow)]
+                path = export_view("csv" if kind == "csv" else "json", states, self.snapshot, folder)
         except KarnError as error:
             self._say(str(error), "error")
         else:
-            self._say(f"written: {clean(str(path.absolute()))}")
+            self._say(f"written: {clean(str(path))}")
 
     def action_copy(self, what: str) -> None:
         """Copy the query, or the MCP call, behind what is shown."""

@@ -93,9 +93,29 @@ def plain(name: str, width: int, glyphs: Glyphs = UNICODE) -> str:
     return set_cell_size(start, max(0, width - 1)).rstrip() + glyphs.ellipsis
 
 
+def slot_name(name: str, width: int, glyphs: Glyphs = UNICODE) -> str:
+    """A slot's name, fit for a terminal as ``plain``; of a longer one, its begin and its end.
+
+    Slots of one host often differ in the last part of their path alone.
+
+    Args:
+        name: as the file has it; the empty one is shown as two quotes.
+        width: terminal cells that it may fill.
+        glyphs: what the terminal can show.
+    """
+    if len(name) <= 2 * width and cell_len(whole := plain(name, 2 * width, glyphs)) <= width:
+        return whole or "''"
+    room = max(0, width - cell_len(glyphs.ellipsis))
+    end = plain(name[-room:], 2 * room + 1, glyphs) if room > 1 else ""
+    while cell_len(end) > room - room // 2:
+        end = end[1:]
+    start = plain(name[: 2 * width], 4 * width, glyphs)
+    return set_cell_size(start, room - cell_len(end)).rstrip() + glyphs.ellipsis + end
+
+
 def where(env_id: int | None, slot_id: str | None, width: int = 16, glyphs: Glyphs = UNICODE) -> str:
     """A slot's place: "env 3 r0c1"."""
-    slot = plain(slot_id or "", width, glyphs)
+    slot = "" if slot_id is None else slot_name(slot_id, width, glyphs)
     return slot if env_id is None else f"env {env_id} {slot}"
 
 

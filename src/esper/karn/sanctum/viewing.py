@@ -9,8 +9,16 @@ from datetime import datetime
 from pathlib import Path
 
 from esper.karn.sanctum.follow import RunFollower
-from esper.karn.sanctum.state import Position, SanctumSnapshot, SlotKey, SlotOp
-from esper.karn.sanctum.view import SORTS, Arranger, Key, Row, ViewOptions
+from esper.karn.sanctum.columns import SlotRow
+from esper.karn.sanctum.state import (
+    LevelChange,
+    Position,
+    SanctumSnapshot,
+    SlotInternalState,
+    SlotKey,
+    SlotOp,
+)
+from esper.karn.sanctum.view import SORTS, Arranger, Key, Query, Row, ViewOptions, parse_query
 
 LEAPS = 20
 """Leaps from one end of a run to the other."""
@@ -77,6 +85,13 @@ class Viewing:
         """The rows of a snapshot."""
         return self._arranger.rows(snapshot, self.options, now)
 
+    def changes(self, snapshot: SanctumSnapshot) -> Sequence[LevelChange]:
+        """Those of a snapshot's latest changes that the filter leaves."""
+        query = parse_query(self.options.filter)
+        if query == Query():
+            return snapshot.changes
+        return [change for change in snapshot.changes if query.matches(_row_of(change, snapshot))]
+
     def rows_due(self, now: datetime) -> bool:
         """Whether rows that have changed their places may take them."""
         return self._arranger.due(now)
@@ -131,3 +146,12 @@ class Viewing:
     def fold_all(self, ranks: frozenset[int]) -> None:
         """Unfold every rank, or fold all if any is unfolded."""
         self.options = replace(self.options, unfolded=frozenset() if self.options.unfolded else ranks)
+
+
+def _row_of(change: LevelChange, snapshot: SanctumSnapshot) -> SlotRow:
+    """The row of a change's slot; of one that holds no seed now, its place is all that a filter can ask for."""
+    key = change.env_id, change.slot_id
+    if key in snapshot.slots:
+        return SlotRow(key, snapshot.slots[key])
+    empty = SlotInternalState(0, 0, "stable", 0.0, env_id=change.env_id, slot_id=change.slot_id)
+    return SlotRow(key, empty)

@@ -58,7 +58,7 @@ class Catalog:
         if self._stale:
             return False
         if _LISTS_ALL.search(sql):
-            return self._created.keys() >= self._views.keys()
+            return self._created.keys() >= self._views.keys() | self._relations.keys() | self._macros.keys()
         return all(name in self._created for name in self._named_in(sql))
 
     def require(self, sql: str) -> None:

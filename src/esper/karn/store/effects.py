@@ -156,7 +156,9 @@ def _effect(
         return computed
     support = support_of(episodes)
     if refused is None:
-        refused = _no_state(op_name, episodes, horizon, facts) if support is None else refusal(method, support)
+        refused = (
+            _no_state(op_name, episodes, horizon, facts) if support is None else refusal(method, support)
+        )
     return OpEffect(
         op_name=op_name,
         method=method,

@@ -18,7 +18,7 @@ from esper.leyline.payloads import (
     TrainingFinishedPayload,
     TrainingStartedPayload,
 )
-from esper.simic.training.recorder_core import plain
+from esper.simic.training.recorder_core import check_probability, plain
 from esper.simic.training.recorder_seeds import FOSSILIZED, SeedReports
 from esper.simic.training.recorder_state import HeldDecision
 
@@ -118,9 +118,15 @@ class InternalOpRecorder(SeedReports):
             holdout_probability: with which it was held back.
 
         Raises:
-            ValueError: if ``op`` is no LifecycleOp.
+            ValueError: if ``op`` is no LifecycleOp, or ``probability``, ``holdout_probability`` or one of
+                ``op_probs`` does not lie in 0 to 1; NaN does no harm and is recorded as ``non_finite``.
         """
         op, probability, reward = LifecycleOp(op), plain(probability), plain(reward)
+        holdout_probability, plain_probs = plain(holdout_probability), _plain_values(op_probs)
+        check_probability(env, "probability", probability)
+        check_probability(env, "holdout_probability", holdout_probability)
+        for name, value in (plain_probs or {}).items():
+            check_probability(env, f"op_probs[{name!r}]", value)
         state = self._env(env)
         if intervention_cost is None and self._intervention_cost is not None:
             intervention_cost = self._intervention_cost if op.is_internal else 0.0
@@ -134,7 +140,7 @@ class InternalOpRecorder(SeedReports):
                 blueprint_id=blueprint if blueprint is not None or seed is None else seed.blueprint,
                 action_success=plain(success),
                 op_probability=probability,
-                op_probs=_plain_values(op_probs),
+                op_probs=plain_probs,
                 slot_probs=_plain_values(slot_probs),
                 op_entropy=plain(entropy),
                 legal_ops=plain(legal_ops),
@@ -148,7 +154,7 @@ class InternalOpRecorder(SeedReports):
                 level_before=None if seed is None else seed.level,
                 intended_op=None if intended_op is None else LifecycleOp(intended_op).name,
                 intended_slot_id=intended_slot,
-                holdout_probability=plain(holdout_probability),
+                holdout_probability=holdout_probability,
             ),
             seed_id=None if seed is None else seed.seed_id,
         )

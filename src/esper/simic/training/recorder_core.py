@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -13,13 +14,26 @@ from esper.simic.training.counterfactual_tracker import CounterfactualTracker
 from esper.simic.training.internal_op_tracker import InternalOpTracker
 from esper.simic.training.recorder_state import EnvState, HeldDecision, SlotState
 
-__all__ = ["RecorderCore", "plain"]
+__all__ = ["RecorderCore", "check_probability", "plain"]
+
+DUST = 1e-6
+"""How far beyond 0 or 1 rounding may carry a probability."""
 
 
 def plain(value: Any) -> Any:
     """A NumPy scalar or 0-d tensor as Python's own number; a tensor would keep its graph alive."""
     item = getattr(value, "item", None)
     return value if item is None else item()
+
+
+def check_probability(env: int, field: str, value: Any) -> None:
+    """Let pass what is None, not finite (recorded as such), or in 0 to 1 but for rounding.
+
+    Raises:
+        TelemetryUsageError: on another number; per cent would spoil every effect that weighs by it.
+    """
+    if isinstance(value, int | float) and math.isfinite(value) and not -DUST <= value <= 1 + DUST:
+        raise TelemetryUsageError(f"env {env}: {field} must lie in 0 to 1, not {value:g}")
 
 
 class RecorderCore:

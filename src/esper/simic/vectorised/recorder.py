@@ -26,8 +26,9 @@ class VectorInternalOpRecorder(VectorSeedReports):
     ``seeds_removed``), then ``epoch_end``; and ``episode_end`` last.
 
     What can be told without looking at values (shapes, dtypes, devices) is checked at once. A value
-    that can't be, such as a level above max_level, is left out of the metrics, and of the events;
-    ``emit`` writes everything else and then raises an error that names its environment and slot.
+    that can't be, such as a level above max_level, is left out of the metrics, and of the events, and a
+    decision with a probability above 1 of the events; ``emit`` writes everything else and then raises an
+    error that names its environment and slot.
 
     Args:
         sink: where events go, for example a TelemetryCollector.

@@ -22,7 +22,7 @@ from esper.karn.sanctum.glyphs import Glyphs
 from esper.karn.sanctum.header import status_text
 from esper.karn.sanctum.screens.page import Page
 from esper.karn.sanctum.state import SanctumSnapshot, SlotInternalState, SlotKey
-from esper.karn.sanctum.text import STYLES, count, plain
+from esper.karn.sanctum.text import STYLES, count, plain, slot_name
 from esper.karn.sanctum.verdict_line import share_named
 from esper.karn.sanctum.view import ViewOptions, arrange
 from esper.karn.sanctum.widgets.level_table import NO_SEED
@@ -156,7 +156,7 @@ def _absent(title: str, key: SlotKey, glyphs: Glyphs) -> Text:
     env_id, slot_id = key
     if title == "Env" and env_id is not None:
         return Text(str(env_id), "dim")
-    return Text(plain(slot_id, SLOT_CELLS, glyphs) if title == "Slot" else glyphs.nothing, "dim")
+    return Text(slot_name(slot_id, SLOT_CELLS, glyphs) if title == "Slot" else glyphs.nothing, "dim")
 
 
 def _name(snapshot: SanctumSnapshot, glyphs: Glyphs) -> Text:

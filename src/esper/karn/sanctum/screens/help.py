@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -11,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.widgets import Static
 
 from esper.karn.diagnosis import LABELS
@@ -19,10 +17,8 @@ from esper.karn.sanctum.commands import (
     CHOOSE_COMMANDS,
     COPY_COMMANDS,
     GROUPS,
-    HELP_COMMANDS,
     PAGE_COMMANDS,
     Command,
-    bindings,
 )
 from esper.karn.sanctum.effects import LEGEND as EFFECTS_LEGEND
 from esper.karn.sanctum.glyphs import UNICODE, Glyphs
@@ -53,7 +49,7 @@ def help_text(glyphs: Glyphs = UNICODE, width: int = _WIDE) -> Group:
     return Group(
         *keys,
         Text("On pages", "bold"),
-        _keys((*PAGE_COMMANDS, *CHOOSE_COMMANDS, *COPY_COMMANDS, *HELP_COMMANDS), glyphs, narrow),
+        _keys((*PAGE_COMMANDS, *CHOOSE_COMMANDS, *COPY_COMMANDS), glyphs, narrow),
         Text("\nColumns", "bold"),
         _pairs(columns[:6], narrow),
         _pairs(((f"    {label.replace('_', ' ')}", words) for label, words in LABELS.items()), narrow, "dim"),
@@ -112,14 +108,16 @@ def _pairs(rows: Iterable[tuple[str, str]], narrow: bool, style: str = "cyan") -
 class HelpScreen(Page[None]):
     """The help page."""
 
-    BINDINGS: ClassVar[list[BindingType]] = bindings(HELP_COMMANDS)
-
     def __init__(self, glyphs: Glyphs = UNICODE) -> None:
         super().__init__("Sanctum: help", glyphs)
 
     def compose_body(self) -> ComposeResult:
         """The page."""
         yield Static(id="help")
+
+    async def action_help(self) -> None:
+        """Close it."""
+        self.action_close()
 
     def on_resize(self, event: events.Resize) -> None:
         """Fit the words to the width."""

@@ -96,6 +96,10 @@ class Page(ModalScreen[Result]):
         """Back to the main screen."""
         self.dismiss(None)
 
+    async def action_help(self) -> None:
+        """Open the help over this page."""
+        await self.app.run_action("help")
+
     def action_page(self, where: str) -> None:
         """Scroll."""
         scroll(self.query_one("#page"), where)

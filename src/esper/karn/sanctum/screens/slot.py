@@ -9,6 +9,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
+from esper.karn.diagnosis.run import is_judged
 from esper.karn.sanctum.commands import COPY_COMMANDS, bindings
 from esper.karn.sanctum.glyphs import Glyphs
 from esper.karn.sanctum.screens.page import BAR_CELLS, FRAME_CELLS, LOW, Page
@@ -64,5 +65,13 @@ class SlotPage(Page[None]):
         state = next((state for key, state in snapshot.slots.items() if key == self.key), None)
         found = (verdict for verdict in snapshot.verdicts if (verdict.env_id, verdict.slot_id) == self.key)
         width = max(1, self.size.width - (FRAME_CELLS if self.size.height >= LOW else BAR_CELLS))
-        text = slot_text(self.key, state, next(found, None), self._history(), width, self.glyphs)
+        text = slot_text(
+            self.key,
+            state,
+            next(found, None),
+            self._history(),
+            width,
+            self.glyphs,
+            n_judged=sum(map(is_judged, snapshot.verdicts)),
+        )
         self.query_one("#slot", Lines).show(text)

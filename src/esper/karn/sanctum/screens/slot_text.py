@@ -45,6 +45,8 @@ def slot_text(
     history: Sequence[SlotOp],
     width: int,
     glyphs: Glyphs,
+    *,
+    n_judged: int,
 ) -> Text:
     """A slot's page: its seed, its judgement with every number behind it, its ops.
 
@@ -55,6 +57,7 @@ def slot_text(
         history: its ops, begins and ends of its seeds, the newest last.
         width: terminal cells of a line; with few the labels are short, and an op's numbers are left out.
         glyphs: to draw with.
+        n_judged: slots of the run that can be judged, for which the verdict is corrected.
     """
     narrow = width < _WIDE
     labels = _SHORT_LABELS if narrow else _WIDE_LABELS
@@ -63,7 +66,7 @@ def slot_text(
     if verdict is None:
         judged = [Text(NO_OP, "dim")]
     else:
-        judged = [*_numbers(verdict, labels), *_window(state, labels)]
+        judged = [*_numbers(verdict, labels, max(1, n_judged)), *_window(state, labels)]
     if narrow:  # where little can be seen at once, the numbers come first
         lines = [title, *level, *judged, Text(), *why, *facts]
     else:
@@ -125,12 +128,12 @@ def _level(
     return lines
 
 
-def _numbers(verdict: SlotVerdict, labels: Mapping[str, str]) -> list[Text]:
+def _numbers(verdict: SlotVerdict, labels: Mapping[str, str], n_judged: int) -> list[Text]:
     band = verdict.band.replace("_", " ")
     net = f"{verdict.grow_count:,} grown, {verdict.shrink_count:,} shrunk, net {verdict.net_change:+,}"
     lines = [
         _number(labels["rate"], verdict.reversal_rate, f"{band}, over {count(verdict.n_pairs, 'pair')}"),
-        _number(labels["free"], verdict.free_reversal_rate, _free(verdict)),
+        _number(labels["free"], verdict.free_reversal_rate, _free(verdict, n_judged)),
         _number(labels["churn"], verdict.churn, f"{count(verdict.n_ops, 'op')}: {net}"),
         _number(
             labels["undone"],
@@ -145,12 +148,14 @@ def _numbers(verdict: SlotVerdict, labels: Mapping[str, str]) -> list[Text]:
     return lines
 
 
-def _free(verdict: SlotVerdict) -> str:
+def _free(verdict: SlotVerdict, n_judged: int) -> str:
     pairs = count(verdict.n_free_pairs, "pair")
     if verdict.free_low is None or verdict.free_high is None:
         return f"over {pairs} that could have gone either way"
-    corrected = "" if verdict.corrected_low is None else f", corrected from {verdict.corrected_low:.2f}"
-    return f"[{verdict.free_low:.2f}, {verdict.free_high:.2f}] over {pairs}{corrected}"
+    interval = f"[{verdict.free_low:.2f}, {verdict.free_high:.2f}] over {pairs}"
+    if verdict.corrected_low is None:
+        return interval
+    return f"{interval}; lower bound {verdict.corrected_low:.2f} when corrected for {count(n_judged, 'slot')}"
 
 
 def _window(state: SlotInternalState | None, labels: Mapping[str, str]) -> list[Text]:

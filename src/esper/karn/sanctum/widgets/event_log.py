@@ -13,6 +13,10 @@ from esper.karn.sanctum.text import change_text
 from esper.karn.sanctum.widgets.lines import Lines
 
 
+NO_CHANGE = "no change yet"
+NO_MATCH = "none of the latest changes is of a slot that the filter leaves"
+
+
 class EventLogWidget(Lines):
     """As many of the latest changes as there is room for."""
 
@@ -24,12 +28,13 @@ class EventLogWidget(Lines):
         super().__init__(**kwargs)
         self._glyphs = glyphs
         self._changes: Sequence[LevelChange] = ()
+        self._none = NO_CHANGE
         self.border_title = "Latest Changes"
         self.border_subtitle = "times in UTC"
 
-    def show_changes(self, changes: Sequence[LevelChange]) -> None:
-        """Show the last of these."""
-        self._changes = changes
+    def show_changes(self, changes: Sequence[LevelChange], none: str = NO_CHANGE) -> None:
+        """Show the last of these, or say why there is none."""
+        self._changes, self._none = changes, none
         self._fill()
 
     def on_resize(self) -> None:
@@ -38,7 +43,7 @@ class EventLogWidget(Lines):
 
     def _fill(self) -> None:
         if not self._changes:
-            self.show(Text("no change yet", "dim"))
+            self.show(Text(self._none, "dim"))
             return
         latest = self._changes[-max(1, self.content_size.height) :]
         lines = [change_text(change, self._glyphs) for change in latest]

@@ -22,6 +22,16 @@ _WIDE = 50
 """Cells from which on there is room for both the text and what the keys do."""
 
 
+class _Line(Input):
+    """Where it is typed."""
+
+    async def action_submit(self) -> None:
+        """Answer at once: the next key is none of the line's."""
+        prompt = self.parent
+        assert isinstance(prompt, Prompt), "the line stands in its prompt"
+        prompt.answer(self.value)
+
+
 class Prompt(Horizontal):
     """Asks for one line of text; hidden until ``ask``."""
 
@@ -63,7 +73,7 @@ class Prompt(Horizontal):
     def compose(self) -> ComposeResult:
         """What is asked for, and the answer."""
         yield Static("", id="asked", markup=False)
-        line = Input(select_on_focus=False)
+        line = _Line(select_on_focus=False)
         # Blinking would paint for as long as the line is open.
         line.cursor_blink = False
         yield line
@@ -85,7 +95,8 @@ class Prompt(Horizontal):
         line.placeholder = _HINTS[purpose]
         self.add_class("-asking")
         self.screen.add_class("-asking")
-        line.focus()
+        # At once: the next key may have come already.
+        self.screen.set_focus(line)
 
     def action_cancel(self) -> None:
         """Close the line."""
@@ -97,11 +108,10 @@ class Prompt(Horizontal):
         event.stop()
         self.post_message(self.Changed(self._purpose, event.value))
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    def answer(self, text: str) -> None:
         """Close the line with an answer."""
-        event.stop()
         self._close()
-        self.post_message(self.Answered(self._purpose, event.value))
+        self.post_message(self.Answered(self._purpose, text))
 
     def _close(self) -> None:
         self.remove_class("-asking")

@@ -1,0 +1,63 @@
+"""How ``karn sanctum`` ends on a real terminal: by a signal, and by keys that come all at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import pytest
+from terminal_support import terminal
+
+from support import ROOT
+
+COMMAND = [sys.executable, "-m", "esper", "sanctum", "oscillate", "-d", str(ROOT / "examples/telemetry")]
+ENVIRONMENT = {**os.environ, "TERM": "xterm-256color"} | {"COLORTERM": "truecolor", "LC_ALL": "C.UTF-8"}
+UNDONE = (b"\x1b[?1049l", b"\x1b[?25h", b"\x1b[?1000l", b"\x1b[?1003l", b"\x1b[?2004l")
+"""Alternate screen, hidden cursor, mouse reports, bracketed paste."""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_a_signal_that_ends_the_viewer_gives_the_terminal_back(number):
+    with terminal(COMMAND, ENVIRONMENT) as shown:
+        before = shown.settings()
+        shown.wait_for("finished")
+        os.kill(shown.pid, number)
+        assert shown.wait() == 128 + number
+        assert [code for code in UNDONE if code not in shown.output] == []
+        assert shown.settings() == before
+
+
+def test_a_viewer_whose_terminal_is_closed_ends():
+    with terminal(COMMAND, ENVIRONMENT) as shown:
+        shown.wait_for("finished")
+        os.dup2(os.open(os.devnull, os.O_RDONLY), shown.master)
+        shown.exit_code = os.waitstatus_to_exitcode(os.waitpid(shown.pid, 0)[1])
+    assert shown.exit_code == 128 + signal.SIGHUP
+
+
+@pytest.mark.parametrize("keys", ["q\r", "qc", "qr", "q?", "q:", "\r\x03", "r\x03", "c\r\x03", "rq\rq\x03"])
+def test_keys_in_the_same_read_as_the_last_one_do_no_harm(keys):
+    with terminal(COMMAND, ENVIRONMENT) as shown:
+        shown.wait_for("finished")
+        shown.press(keys)
+        assert shown.wait() == 0
+    assert b"Traceback" not in shown.output
+    assert b"NoMatches" not in shown.output
+
+
+@pytest.mark.parametrize(("keys", "shows"), [("/q1\r", "no slot matches 'q1'"), ("fqx", "filter qx")])
+def test_keys_in_the_same_read_as_the_one_that_opens_a_line_are_typed_into_it(keys, shows):
+    with terminal(COMMAND, ENVIRONMENT) as shown:
+        shown.wait_for("finished")
+        shown.press(keys)
+        shown.wait_for(shows)
+        shown.press("\x03")
+        assert shown.wait() == 0
+
+
+def test_keys_in_the_same_read_as_the_answer_are_commands_again():
+    with terminal(COMMAND, ENVIRONMENT) as shown:
+        shown.wait_for("finished")
+        shown.press("fr0\rq")
+        assert shown.wait() == 0
