@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shlex
 import sys
 import time
@@ -26,8 +27,23 @@ SHOWN_AFTER_S = 1.0
 
 
 def show(text: str, end: str = "\n") -> None:
-    """Print to standard output."""
-    sys.stdout.write(text + end)
+    """Print to standard output.
+
+    Raises:
+        TelemetryUsageError: if it takes no more, as on a full disk.
+        BrokenPipeError: if its reader has enough.
+    """
+    try:
+        sys.stdout.write(text + end)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # Python would write the rest once more when it ends, and complain.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        raise TelemetryUsageError(f"can't write to standard output: {error.strerror}") from error
 
 
 def next_command(run_dir: str, telemetry_dir: Path) -> str:

@@ -134,7 +134,7 @@ class TestScreen:
             shown = app.export_screenshot()
             assert "\x1b" not in shown
             for place in ("#verdict", "#changes"):
-                assert name[:12].replace("\x1b", "\N{REPLACEMENT CHARACTER}") in text_of(app, place)
+                assert name[:7].replace("\x1b", "\N{REPLACEMENT CHARACTER}") in text_of(app, place)
             assert len(levels(app)) < 500
 
 

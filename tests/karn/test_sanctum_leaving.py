@@ -7,6 +7,7 @@ import signal
 import sys
 
 import pytest
+from sanctum_screens import viewer
 from terminal_support import terminal
 
 from support import ROOT
@@ -61,3 +62,23 @@ def test_keys_in_the_same_read_as_the_answer_are_commands_again():
         shown.wait_for("finished")
         shown.press("fr0\rq")
         assert shown.wait() == 0
+
+
+@pytest.mark.parametrize(("page", "keys"), [("r", "\r\x03"), ("c", "\r\x03"), ("\r", "?\x03")])
+def test_a_key_of_a_page_in_the_same_read_as_ctrl_c_does_no_harm(page, keys):
+    with terminal(COMMAND, ENVIRONMENT) as shown:
+        shown.wait_for("finished")
+        shown.press(page)
+        shown.wait_for("Back")
+        shown.press(keys)
+        assert shown.wait() == 0
+    assert b"Traceback" not in shown.output
+    assert b"NoMatches" not in shown.output
+
+
+async def test_a_command_that_was_under_way_when_the_viewer_was_told_to_end_opens_nothing():
+    app = viewer(ROOT / "examples/telemetry", "oscillate")
+    async with app.run_test():
+        app.exit()
+        assert not await app.run_action("open")
+        assert len(app.screen_stack) == 1

@@ -104,9 +104,22 @@ class TestBadInput:
 
     def test_the_viewer_needs_a_terminal(self, folder, monkeypatch):
         monkeypatch.setattr(sys, "__stdout__", open("/dev/null"))  # noqa: SIM115
-        with pytest.raises(TelemetryUsageError, match="--once"):
+        with pytest.raises(TelemetryUsageError, match=r"output.* redirected: use karn sanctum --once"):
             run_sanctum(folder, "oscillate")
         sys.__stdout__.close()
+
+    @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+    @pytest.mark.parametrize("words", [["sanctum", "oscillate", "--once"], ["runs"]])
+    def test_output_that_takes_no_more_is_one_line_for_the_user(self, folder, words):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "esper", *words, "-d", folder],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        assert done.returncode == 1
+        assert done.stderr == "karn: can't write to standard output: No space left on device\n"
 
     def test_every_error_is_one_line_for_the_user(self, folder):
         with pytest.raises(KarnError) as error:

@@ -13,7 +13,7 @@ from picture_text import Picture, picture, screen_lines
 from sanctum_screens import settle, viewer
 
 from esper.karn.sanctum.app import SanctumApp
-from esper.karn.sanctum.glyphs import ASCII
+from esper.karn.sanctum.glyphs import ASCII, UNICODE
 from esper.karn.sanctum.theme import DARK, LIGHT
 
 TELEMETRY = Path("telemetry")
@@ -35,6 +35,7 @@ PROMISED = (
 """The states that have a picture in each size."""
 MOST_BYTES = 600_000
 """Of all pictures together."""
+BLOCKS = {*UNICODE.bar_full, *UNICODE.bar_empty, *UNICODE.sparkline, " "}
 
 
 def open_viewer(state: State, **options: Any) -> SanctumApp:
@@ -129,12 +130,13 @@ async def test_the_chosen_line_is_seen_with_few_colours_and_with_none(name, firs
 
 
 def chosen(app: SanctumApp, start: str) -> bool:
-    """Whether the line that begins with ``start`` in its frame stands out from its first cell to its last."""
+    """Whether the line that begins with ``start`` in its frame stands out, beside blocks."""
     shown = picture(app)
     frame = "\N{BOX DRAWINGS LIGHT VERTICAL} "
     place = next(n for n, line in enumerate(shown.text) if line.lstrip(frame).startswith(start))
     letters = {line[0] for line in shown.legend if "reverse" in line or "on color(4)" in line}
-    return set(shown.styles[place][2:70]) <= letters
+    cells = zip(shown.text[place][2:70], shown.styles[place][2:70], strict=True)
+    return all(style in letters or sign in BLOCKS for sign, style in cells)
 
 
 async def test_the_palette_too_is_drawn_in_ascii(make):

@@ -213,7 +213,7 @@ class TestNarrow:
         row = SlotRow((5, "encoder.block.7"), SlotInternalState(1, 4, "grow", 0.1, env_id=5))
         layout = lay_out([row], 20)
         assert sum(layout.widths) + layout.gap * 2 <= 20
-        assert column_named("Slot").cell(row, layout.look)[0][0] == "5:encode…"
+        assert column_named("Slot").cell(row, layout.look)[0][0] == "5:enc…k.7"
 
     async def test_a_comparison_has_bar_and_rate_in_80_columns(self, tmp_path):
         thrashing_run(fixed_recorder(tmp_path, "left"))

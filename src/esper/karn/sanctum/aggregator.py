@@ -259,8 +259,8 @@ class InternalLevelAggregator:
     def _counted(self) -> dict[int, dict[int | None, EnvLog]]:
         if not self._sharing:
             return self._ranks
-        rank = min(self._sharing)
-        return {rank: self._ranks.get(rank, {})}
+        lowest = min(self._sharing)
+        return {rank: envs for rank, envs in self._ranks.items() if rank == lowest}
 
     def _moments(self, at: Position | None) -> list[Moment]:
         if at is None and self._now is not None:

@@ -39,6 +39,10 @@ BYTES_PER_TICK = 2 << 20
 """Read in one go; the screen answers to keys between two of them."""
 
 
+ROOM_FOR_TIME = 50
+"""Cells from which on a moment of the past is said in words."""
+
+
 class SanctumApp(Commanded):
     """The viewer of one run at a time.
 
@@ -123,6 +127,11 @@ class SanctumApp(Commanded):
             name = f"{command.label} ({command.shown_keys.split()[0]})"
             yield SystemCommand(name, command.help, lambda action=command.action: self.run_action(action))
 
+    def on_resize(self) -> None:
+        """Say as much as there is room for now, paused or not."""
+        if self._shown:
+            self.call_after_refresh(lambda: self._show_header(self.now()))
+
     def _begin(self) -> None:
         """Show what is there at once, then look again and again."""
         self.table.move_to(0)
@@ -173,7 +182,8 @@ class SanctumApp(Commanded):
         table.show(self.snapshot.slots, self.rows, self._why_none())
         options, slots = self.viewing.options, self.snapshot.slots
         log = self._main.query_one("#changes", EventLogWidget)
-        log.show_changes(self.viewing.changes(self.snapshot), NO_MATCH if self.snapshot.changes else NO_CHANGE)
+        none = NO_MATCH if self.snapshot.changes else NO_CHANGE
+        log.show_changes(self.viewing.changes(self.snapshot), none)
         title = table_title(options.sort, options.filter, _slots_in(self.rows), len(slots), self.glyphs)
         if title != self._table_title:
             self._table_title = title
@@ -199,7 +209,8 @@ class SanctumApp(Commanded):
         time = main.query_one("#time", Lines)
         time.set_class(self.viewing.moment is not None, "-shown")
         if self.viewing.moment is not None:
-            time.show(time_text(self.viewing.moment, self.viewing.progress(), self.glyphs))
+            narrow, progress = self.size.width < ROOM_FOR_TIME, self.viewing.progress()
+            time.show(time_text(self.viewing.moment, progress, self.glyphs, narrow=narrow))
 
 
 def _place_of(row: Row, rows: Sequence[Row]) -> int | None:

@@ -33,9 +33,13 @@ def run_sanctum(telemetry_dir: Path, run_dir: str | None = None) -> int:
     runs = find_event_files(telemetry_dir)
     if run_dir is not None and runs and run_dir not in runs:
         raise unknown_name("run", run_dir, runs)
-    streams = (sys.__stdin__, sys.__stdout__, sys.__stderr__)
-    if not all(stream is not None and stream.isatty() for stream in streams):
-        raise TelemetryUsageError("Sanctum draws on a terminal and there is none: use karn sanctum --once")
+    streams = {"input": sys.__stdin__, "output": sys.__stdout__, "error": sys.__stderr__}
+    elsewhere = [name for name, stream in streams.items() if stream is None or not stream.isatty()]
+    if elsewhere:
+        raise TelemetryUsageError(
+            f"Sanctum draws on a terminal, and standard {' and '.join(elsewhere)} "
+            f"{'is' if len(elsewhere) == 1 else 'are'} redirected: use karn sanctum --once"
+        )
     from esper.karn.sanctum.leaving import run_until_told
 
     return run_until_told(sanctum_app(telemetry_dir, run_dir))

@@ -137,7 +137,8 @@ class AggregatorRegistry:
 
     def _handle_training_started(self, event: TelemetryEvent) -> None:
         payload = event.data
-        if (payload.config or {}).get("shared_hosts") is True:
+        config = payload.config or {}
+        if "shared_hosts" in config and config["shared_hosts"] is True:
             self.internal_level_aggregator.share(event.rank or 0)
         if payload.resumed_from_epoch is not None:
             self.internal_level_aggregator.resume_at(

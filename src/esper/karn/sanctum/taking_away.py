@@ -42,7 +42,11 @@ class TakingAway(KeysInOrder):
             self._export(kind)
 
     def _export(self, kind: str) -> None:
-        folder = Path.cwd()
+        try:
+            folder = Path.cwd()
+        except FileNotFoundError:
+            self._say("the current folder is gone: nothing is written", "error")
+            return
         try:
             if kind == "svg":
                 path = export_screen_svg(self, folder, self.snapshot.run.run_dir)

@@ -182,15 +182,21 @@ def table_title(sort: str, query: str, shown: int, slots: int, glyphs: Glyphs = 
     return f" {glyphs.separator} ".join(parts)
 
 
-def time_text(moment: Position, progress: tuple[int, int], glyphs: Glyphs = UNICODE) -> Text:
+def time_text(
+    moment: Position, progress: tuple[int, int], glyphs: Glyphs = UNICODE, *, narrow: bool = False
+) -> Text:
     """A line for a moment of the run's history.
 
     Args:
         moment: episode and epoch.
         progress: epochs up to it, and epochs in all.
         glyphs: to draw with.
+        narrow: whether there is room for the numbers alone: "at 3:12  37/400".
     """
     done, total = progress
+    if narrow:
+        place = (f"at {moment[0]}:{moment[1]}", "bold yellow")
+        return Text.assemble(place, (f"  {done:,}/{total:,}", "dim"), no_wrap=True)
     cells = 24
     full = min(cells, round(cells * done / max(1, total)))
     return Text.assemble(

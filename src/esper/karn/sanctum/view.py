@@ -208,11 +208,12 @@ def parse_query(text: str) -> Query:
 
 
 def why_no_match(text: str) -> str:
-    """What to say where nothing matches a filter or a search; of a field or a band that there is not, which are."""
+    """What to say where nothing matches a filter or a search; of an unknown field or band, the known."""
     for word in text.casefold().split():
         field, colon, wanted = word.partition(":")
         if colon and field not in FIELDS:
-            return f"no slot matches {word!r}; a filter can ask for {', '.join(f'{name}:' for name in FIELDS)}"
+            known = ", ".join(f"{name}:" for name in FIELDS)
+            return f"no slot matches {word!r}; a filter can ask for {known}"
         for name in wanted.split(",") if field == "band" else ():
             if name and not any(band.startswith(name) for band in BANDS):
                 return str(unknown_name("band", name, reversed(BANDS)))

@@ -8,8 +8,8 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from esper.karn.sanctum.follow import RunFollower
 from esper.karn.sanctum.columns import SlotRow
+from esper.karn.sanctum.follow import RunFollower
 from esper.karn.sanctum.state import (
     LevelChange,
     Position,
@@ -149,7 +149,7 @@ class Viewing:
 
 
 def _row_of(change: LevelChange, snapshot: SanctumSnapshot) -> SlotRow:
-    """The row of a change's slot; of one that holds no seed now, its place is all that a filter can ask for."""
+    """The row of a change's slot; of one without a seed now, a filter can ask for its place alone."""
     key = change.env_id, change.slot_id
     if key in snapshot.slots:
         return SlotRow(key, snapshot.slots[key])

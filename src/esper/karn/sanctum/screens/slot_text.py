@@ -25,6 +25,7 @@ _LABELS = {
     "history": ("History", "Past"),
     "rate": ("Reversal rate", "Rate"),
     "free": ("Free rate", "Free"),
+    "bound": ("  its lower bound", "Bound"),
     "churn": ("Churn", "Churn"),
     "undone": ("Undone", "Undone"),
     "coin": ("Against a coin", "Coin"),
@@ -133,7 +134,8 @@ def _numbers(verdict: SlotVerdict, labels: Mapping[str, str], n_judged: int) -> 
     net = f"{verdict.grow_count:,} grown, {verdict.shrink_count:,} shrunk, net {verdict.net_change:+,}"
     lines = [
         _number(labels["rate"], verdict.reversal_rate, f"{band}, over {count(verdict.n_pairs, 'pair')}"),
-        _number(labels["free"], verdict.free_reversal_rate, _free(verdict, n_judged)),
+        _number(labels["free"], verdict.free_reversal_rate, _free(verdict)),
+        *_corrected(verdict, labels, n_judged),
         _number(labels["churn"], verdict.churn, f"{count(verdict.n_ops, 'op')}: {net}"),
         _number(
             labels["undone"],
@@ -148,14 +150,17 @@ def _numbers(verdict: SlotVerdict, labels: Mapping[str, str], n_judged: int) -> 
     return lines
 
 
-def _free(verdict: SlotVerdict, n_judged: int) -> str:
+def _free(verdict: SlotVerdict) -> str:
     pairs = count(verdict.n_free_pairs, "pair")
     if verdict.free_low is None or verdict.free_high is None:
         return f"over {pairs} that could have gone either way"
-    interval = f"[{verdict.free_low:.2f}, {verdict.free_high:.2f}] over {pairs}"
+    return f"[{verdict.free_low:.2f}, {verdict.free_high:.2f}] over {pairs}"
+
+
+def _corrected(verdict: SlotVerdict, labels: Mapping[str, str], n_judged: int) -> list[Text]:
     if verdict.corrected_low is None:
-        return interval
-    return f"{interval}; lower bound {verdict.corrected_low:.2f} when corrected for {count(n_judged, 'slot')}"
+        return []
+    return [_number(labels["bound"], verdict.corrected_low, f"when corrected for {count(n_judged, 'slot')}")]
 
 
 def _window(state: SlotInternalState | None, labels: Mapping[str, str]) -> list[Text]:

@@ -12,7 +12,6 @@ from esper.karn.sanctum.state import LevelChange
 from esper.karn.sanctum.text import change_text
 from esper.karn.sanctum.widgets.lines import Lines
 
-
 NO_CHANGE = "no change yet"
 NO_MATCH = "none of the latest changes is of a slot that the filter leaves"
 

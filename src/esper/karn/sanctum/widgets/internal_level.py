@@ -15,7 +15,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widgets import Static
 
-from esper.karn.sanctum.columns import DRAWN, SlotRow
+from esper.karn.sanctum.columns import SlotRow
 from esper.karn.sanctum.fitting import lay_out
 from esper.karn.sanctum.glyphs import UNICODE, Glyphs
 from esper.karn.sanctum.state import SlotInternalState, SlotKey
@@ -198,21 +198,7 @@ class InternalLevelWidget(ScrollView, Static, can_focus=False):
         if index >= len(self.rows):
             return Strip.blank(width, self._base)
         row = self._strip(index)
-        return row.strip if index != self.cursor else self._with_cursor(row)
-
-    def _with_cursor(self, row: RowStrip) -> Strip:
-        cursor, titles = self._cursor_style, [column.title for column in self._fit().layout.columns]
-        if not cursor.reverse or len(row.pieces) != len(titles):
-            # Its background lies over the row's own.
-            return Strip([Segment(text, (style or self._base) + cursor) for text, style, _ in row.strip])
-        segments: list[Segment] = []
-        for title, piece in zip(titles, row.pieces, strict=True):
-            # What is drawn in blocks would say the opposite: a full bar would look empty.
-            over = Style.null() if title in DRAWN else cursor
-            segments += [Segment(text, (style or self._base) + over) for text, style, _ in piece]
-        rest = list(row.strip)[len(segments) :]
-        segments += [Segment(text, (style or self._base) + cursor) for text, style, _ in rest]
-        return Strip(segments, row.strip.cell_length)
+        return row.strip if index != self.cursor else self._fit().under(row, self._cursor_style)
 
     def row_between(self, y: int, start: int, stop: int) -> list[Segment] | None:
         """What stands between two cells of a line; None where only ``render_line`` can tell."""

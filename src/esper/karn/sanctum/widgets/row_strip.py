@@ -8,7 +8,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from esper.karn.sanctum.columns import Cell, Layout, SlotRow, is_dim
+from esper.karn.sanctum.columns import DRAWN, Cell, Layout, SlotRow, is_dim
 from esper.karn.sanctum.view import Row
 from esper.karn.sanctum.widgets.lines import cells, changed_spans, joined, padded
 
@@ -162,6 +162,25 @@ class TableDrawer:
         """The headings."""
         titles: list[Cell] = [((column.title, _BOLD),) for column in self.layout.columns]
         return row_strip(titles, self.layout, self._width, self._base)
+
+    def under(self, row: RowStrip, cursor: Style) -> Strip:
+        """A line under the cursor, whose style lies over the row's own."""
+        segments = list(row.strip)
+        kept: set[int] = set()
+        if cursor.reverse and row.pieces:
+            # What is drawn in blocks would say the opposite: a full bar would look empty.
+            place = 0
+            for column, piece in zip(self.layout.columns, row.pieces, strict=True):
+                if column.title in DRAWN:
+                    kept.update(range(place, place + len(piece)))
+                place += len(piece)
+        return Strip(
+            [
+                Segment(text, (style or self._base) + (Style.null() if place in kept else cursor))
+                for place, (text, style, _) in enumerate(segments)
+            ],
+            row.strip.cell_length,
+        )
 
     def row(self, row: SlotRow, *, cut: bool = False) -> RowStrip | None:
         """A line; None where a cell is longer than its column.
