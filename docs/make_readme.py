@@ -32,17 +32,14 @@ def filled(readme: str) -> str:
         readme,
         flags=re.DOTALL,
     )
-    for name, rows in {**asyncio.run(server_rows()), "views": view_rows()}.items():
-        table = "\n".join([f"| {name[:-1]} | what it gives |", "|---|---|", *rows])
-        readme = re.sub(
-            rf"<!-- {name} -->.*?<!-- /{name} -->",
-            lambda _, name=name, table=table: f"<!-- {name} -->\n{table}\n<!-- /{name} -->",
-            readme,
-            flags=re.DOTALL,
-        )
     results = json.loads((ROOT / "docs/experiment.json").read_text())
-    gates = "\n".join(["| gate | outcome | why |", "|---|---|---|", *gate_rows(results)])
-    for name, text in (("gates", gates), ("learned", learned(results))):
+    lists = {**asyncio.run(server_rows()), "views": view_rows()}
+    parts = {
+        **{name: _table(f"{name[:-1]} | what it gives", rows) for name, rows in lists.items()},
+        "gates": _table("gate | outcome | why", gate_rows(results)),
+        "learned": learned(results),
+    }
+    for name, text in parts.items():
         readme = re.sub(
             rf"<!-- {name} -->.*?<!-- /{name} -->",
             lambda _, name=name, text=text: f"<!-- {name} -->\n{text}\n<!-- /{name} -->",
@@ -50,6 +47,11 @@ def filled(readme: str) -> str:
             flags=re.DOTALL,
         )
     return readme
+
+
+def _table(heading: str, rows: list[str]) -> str:
+    rule = "|---" * (heading.count("|") + 1) + "|"
+    return "\n".join([f"| {heading} |", rule, *rows])
 
 
 def learned(results: dict[str, Any]) -> str:

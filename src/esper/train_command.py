@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -59,6 +58,7 @@ def train(
     Several processes: torchrun --nproc-per-node N -m esper train ...
     """
     from esper.karn.settings import telemetry_dir as folder
+    from esper.simic.distributed import World
     from esper.simic.overrides import config_from, names_of
     from esper.training_run import run_training
 
@@ -76,7 +76,7 @@ def train(
     config = config_from({name: value for name, value in fields.items() if value is not None}, settings or ())
     where = folder(telemetry_dir)
     name = run_training(config, where, run_dir, resume=resume, sanctum=sanctum)
-    if os.environ.get("RANK", "0") == "0":
+    if World.from_environment().rank == 0:
         show(f"run {name}\n{verdict_line(where, name)}\n{next_command(name, where)}")
 
 

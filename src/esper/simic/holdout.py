@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from dataclasses import replace
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from esper.leyline.actions import LifecycleOp
 from esper.leyline.errors import TelemetryUsageError
 from esper.simic.decisions import Decision
+from esper.simic.draws import draws_state, entropy_of, restore_draws
 
 __all__ = ["Holdout"]
 
@@ -50,7 +50,9 @@ class Holdout:
         if self.probability == 0:
             return decision
         op_probs = self._after(decision.op_probs)
-        decision = replace(decision, op_probs=op_probs, entropy=_entropy(op_probs, decision.entropy))
+        # A policy that says no probabilities keeps the entropy that it said.
+        entropy = entropy_of(op_probs.values()) if op_probs else decision.entropy
+        decision = replace(decision, op_probs=op_probs, entropy=entropy)
         if decision.op == NOOP:
             return replace(decision, probability=op_probs.get(NOOP.name, decision.probability))
         if not decision.op.is_internal:
@@ -83,17 +85,8 @@ class Holdout:
 
     def state_dict(self) -> dict[str, Any]:
         """The state of the coin."""
-        version, internal, gauss = self._random.getstate()
-        return {"random": [version, list(internal), gauss]}
+        return draws_state(self._random)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up where ``state_dict`` was taken."""
-        version, internal, gauss = state["random"]
-        self._random.setstate((version, tuple(internal), gauss))
-
-
-def _entropy(op_probs: dict[str, float], unknown: float) -> float:
-    """Of the probabilities, in nats; ``unknown`` where there are none."""
-    if not op_probs:
-        return unknown
-    return -sum(share * math.log(share) for share in op_probs.values() if share > 0)
+        restore_draws(self._random, state)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
@@ -14,6 +13,7 @@ from esper.leyline.payloads import PPOUpdateCompletedPayload
 from esper.simic.config import TrainConfig
 from esper.simic.decisions import Decision, Observation
 from esper.simic.distributed import Alone, Group
+from esper.simic.draws import draws_state, entropy_of, restore_draws
 from esper.simic.ppo import PPOPolicy
 from esper.simic.rules import Choice, prefer_nothing, prefer_settling, prefer_thrash
 
@@ -85,7 +85,7 @@ class MixedPolicy:
             slot=slot,
             blueprint=self._blueprint(observation, slot) if op == LifecycleOp.GERMINATE else None,
             probability=op_probs[op] * (slot_probs[slot] if slot_probs and slot else 1.0),
-            entropy=-sum(share * math.log(share) for share in op_probs.values() if share > 0),
+            entropy=entropy_of(op_probs.values()),
             legal_ops=len(legal),
             op_probs={legal_op.name: share for legal_op, share in op_probs.items()},
             slot_probs=slot_probs,
@@ -99,13 +99,11 @@ class MixedPolicy:
 
     def state_dict(self) -> dict[str, Any]:
         """The state of the draws."""
-        version, internal, gauss = self._random.getstate()
-        return {"random": [version, list(internal), gauss]}
+        return draws_state(self._random)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up where ``state_dict`` was taken."""
-        version, internal, gauss = state["random"]
-        self._random.setstate((version, tuple(internal), gauss))
+        restore_draws(self._random, state)
 
     def _mixed(self, options: list[T], preferred: T | None) -> dict[T, float]:
         if preferred is None:
