@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 from benchmarks.confounded import LOSS_FOR_ACCURACY, World, method_of, naive, simulate, sums_of, true_effect
-from effect_support import State, plain_effect
 from hypothesis import given
 from hypothesis import strategies as st
 
+from effect_support import State, plain_effect
 from esper.karn.diagnosis.op_effect import RANDOMISED, WEIGHTED, EpisodeSums, OpEffect
 from esper.karn.effects import Decisions, difference, episode_sums, op_effect
 from esper.leyline.thresholds import z_score

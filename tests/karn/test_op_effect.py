@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from benchmarks.confounded import World, sums_of
-from effect_support import SLOTS, plain_effect, states_in, write_confounded
 
+from effect_support import SLOTS, plain_effect, states_in, write_confounded
 from esper.karn.diagnosis import verdict_text
 from esper.karn.diagnosis.op_effect import RANDOMISED, WEIGHTED, EpisodeSums, OpEffect
 from esper.karn.effects import op_effect

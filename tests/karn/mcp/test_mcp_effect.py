@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 from benchmarks.confounded import World, true_effect
-from effect_support import write_confounded
 from mcp_support import connect_in_memory, connect_over_stdio, refusal, text_of
 
+from effect_support import write_confounded
 from esper.karn.diagnosis import verdict_text
 from esper.karn.store.database import Store
 from esper.karn.store.evidence import thrash_verdict
