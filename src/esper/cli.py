@@ -13,6 +13,7 @@ import typer
 
 from esper import hosts_command, upkeep
 from esper.compare_command import compare
+from esper.effect_command import effect
 from esper.leyline.errors import TelemetryUsageError
 from esper.options import AsJson, Run, TelemetryDir
 from esper.plot_command import plot
@@ -47,6 +48,7 @@ app.command()(upkeep.compact)
 app.command()(upkeep.doctor)
 app.command()(upkeep.archive)
 app.command()(compare)
+app.command()(effect)
 app.command()(plot)
 app.command()(train)
 app.command()(hosts_command.install)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shlex
@@ -39,11 +40,15 @@ def show(text: str, end: str = "\n") -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        # Python would write the rest once more when it ends, and complain.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+        _give_up_output()
         raise TelemetryUsageError(f"can't write to standard output: {error.strerror}") from error
+
+
+def _give_up_output() -> None:
+    """Python would write the rest once more when it ends, and complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def next_command(run_dir: str, telemetry_dir: Path) -> str:
@@ -149,6 +154,11 @@ def run_app(app: typer.Typer) -> NoReturn:
     except BrokenPipeError:  # the reader, such as head, has enough
         sys.stderr.close()
         code = 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _give_up_output()  # the help page is printed by others
+        _fail(f"can't write: {error.strerror}", 1)
     except (KeyboardInterrupt, typer.Abort):
         raise SystemExit(130) from None
     except RuntimeError as error:

@@ -14,9 +14,9 @@ from effect_support import write_confounded
 from esper.karn.diagnosis import verdict_text
 from esper.karn.diagnosis.comparison_words import comparison_text
 from esper.karn.diagnosis.effect_words import effect_lines
-from esper.karn.diagnosis.op_effect import RANDOMISED, WEIGHTED
+from esper.karn.diagnosis.op_effect import RANDOMISED, WEIGHTED, OpAnswer
 from esper.karn.store.compare import compare_runs
-from esper.karn.store.effects import OpAnswer, op_answer
+from esper.karn.store.effects import op_answer
 from esper.karn.store.evidence import thrash_verdict
 from store_support import open_store
 from support import read_events

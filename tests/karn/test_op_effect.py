@@ -11,17 +11,20 @@ from benchmarks.confounded import World, sums_of
 
 from effect_support import SLOTS, plain_effect, states_in, write_confounded
 from esper.karn.diagnosis import verdict_text
-from esper.karn.diagnosis.op_effect import RANDOMISED, WEIGHTED, EpisodeSums, OpEffect
+from esper.karn.diagnosis.effect_words import answer_lines
+from esper.karn.diagnosis.op_effect import RANDOMISED, WEIGHTED, EpisodeSums, OpAnswer, OpEffect
 from esper.karn.effects import op_effect
 from esper.karn.store.database import Store
-from esper.karn.store.effects import OpAnswer, op_answer
+from esper.karn.store.effects import op_answer
 from esper.karn.store.evidence import thrash_verdict
 from esper.leyline.errors import NotFoundError
 from support import read_events, run_python, write_run
+from test_cli import error_of, karn
 
 HELD = World(holdout=0.2)
 FREE = World(explore=0.3)
 EPISODES = 24
+OPS = ("GROW_INTERNAL", "SHRINK_INTERNAL")
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +171,29 @@ class TestRefusal:
             op_answer(store, "free", "GROW_INTERNAL", env_id=7)
         with pytest.raises(NotFoundError, match="free"):
             op_answer(store, "fre", "GROW_INTERNAL")
+
+
+class TestCommand:
+    def test_it_says_what_the_answer_says_of_both_ops(self, folder: Path, store: Store) -> None:
+        done = karn("effect", "held", "-d", folder, "--horizon", "3")
+        assert done.returncode == 0
+        where, *told = done.stdout.splitlines()
+        assert where == "run held"
+        expected = [answer_lines(op_answer(store, "held", op, horizon=3))[1:] for op in OPS]
+        assert told == [*expected[0], *expected[1]]
+
+    def test_one_op_in_one_place(self, folder: Path, store: Store) -> None:
+        done = karn(
+            "effect", "held", "-d", folder, "--op", "grow", "--env", "1", "--slot", SLOTS[0], "--json"
+        )
+        (data,) = json.loads(done.stdout)
+        answer = op_answer(store, "held", "GROW_INTERNAL", env_id=1, slot_id=SLOTS[0])
+        assert data == msgspec.to_builtins(answer)
+
+    def test_bad_input_is_one_clear_line(self, folder: Path) -> None:
+        assert "did you mean held" in error_of("effect", "hold", "-d", folder)
+        assert "r0c1" in error_of("effect", "held", "-d", folder, "--slot", "r0c9")
+        assert "'grow', 'shrink'" in error_of("effect", "held", "-d", folder, "--op", "noop", code=2)
 
 
 def test_outcomes_that_were_not_finite_are_counted(folder: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from esper.karn.collector import TelemetryCollector
-from esper.karn.store.ranks import RankInfo, quiet_ranks, ranks_text
+from esper.karn.store.ranks import QuietRank, quiet_ranks, ranks_text
 from esper.simic.training.recorder import InternalOpRecorder
 from store_support import open_store
 
@@ -38,7 +38,7 @@ def written_at(path: Path, moment: datetime) -> None:
     path.write_text("".join(json.dumps(line | {"timestamp": moment.isoformat()}) + "\n" for line in lines))
 
 
-def said(telemetry: Path) -> tuple[list[RankInfo], list[str]]:
+def said(telemetry: Path) -> tuple[list[QuietRank], list[str]]:
     with closing(open_store(telemetry)) as store:
         files = store.event_files()
         ranks = quiet_ranks(files, store.select)
@@ -85,6 +85,14 @@ def test_an_error_of_an_earlier_attempt_is_past(tmp_path: Path) -> None:
     write_rank(tmp_path, 0, 1, epochs=3)
     (rank,), _ = said(tmp_path)
     assert rank.failed is None
+
+
+def test_one_that_never_wrote_an_event_is_not_said_to_have_an_old_one(tmp_path: Path) -> None:
+    written_at(write_rank(tmp_path, 0, 2, epochs=3), NOON)
+    (tmp_path / "run/events.rank00001.jsonl").touch()
+    _, texts = said(tmp_path)
+    (text,) = [text for text in texts if text.startswith("rank 1: ")]
+    assert text == "rank 1: not finished, fell silent with no event yet, 3 epochs behind the others"
 
 
 def test_a_finished_run_has_no_quiet_rank(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import signal
 import sys
 
@@ -54,6 +56,36 @@ def test_keys_in_the_same_read_as_the_one_that_opens_a_line_are_typed_into_it(ke
         shown.press(keys)
         shown.wait_for(shows)
         shown.press("\x03")
+        assert shown.wait() == 0
+
+
+def test_ctrl_z_goes_to_the_shell_and_fg_comes_back():
+    """An interactive shell, since only one that has job control notices."""
+    shell = shutil.which("bash")
+    assert shell is not None
+    with terminal([shell, "--norc", "--noprofile", "-i"], {**ENVIRONMENT, "PS1": "shell> "}) as shown:
+        shown.wait_for("shell> ")
+        before = shown.settings()
+        shown.press(f"{shlex.join(COMMAND)}\n")
+        shown.wait_for("finished")
+        shown.press("\x1a")
+        stopped = shown.wait_for(r"Stopped[^\n]*\n.*shell> ").end()
+        assert [code for code in UNDONE if code not in shown.output] == []
+        assert shown.settings() == before
+        shown.press("fg\n")
+        back = shown.wait_for("finished", start=stopped).end()
+        shown.press("q")
+        shown.wait_for("shell> ", start=back)
+        shown.press("exit $?\n")
+        assert shown.wait() == 0
+
+
+def test_where_no_shell_would_bring_it_back_ctrl_z_says_so():
+    with terminal(COMMAND, ENVIRONMENT) as shown:
+        shown.wait_for("finished")
+        shown.press("\x1a")
+        shown.wait_for("no shell is here")
+        shown.press("q")
         assert shown.wait() == 0
 
 

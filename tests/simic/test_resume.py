@@ -145,3 +145,35 @@ class TestCheckpointFile:
             save_checkpoint(checkpoint, SHORT, {"epoch": lambda: None})
         assert load_checkpoint(checkpoint, SHORT) == {"epoch": 1}
         assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+    def test_where_none_can_be_written_nothing_is_trained(self, tmp_path: Path) -> None:
+        sink = ListSink()
+        (tmp_path / "full.pt.tmp").mkdir()
+        with pytest.raises(CheckpointError, match="the checkpoint can't be written: Is a directory"):
+            train(SHORT, sink, checkpoint_path=tmp_path / "full.pt")
+        (tmp_path / "taken.pt").mkdir()
+        with pytest.raises(CheckpointError, match=r"taken\.pt can't be replaced: Is a directory"):
+            train(SHORT, sink, checkpoint_path=tmp_path / "taken.pt")
+        assert sink.events == []
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["full.pt.tmp", "taken.pt"]
+
+    def test_one_that_finds_no_room_costs_nothing_but_itself(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """SHORT writes one at every third of 16 epochs and at the last; no room from epoch 4 to 13."""
+        checkpoint, in_its_place = tmp_path / "checkpoint.pt", tmp_path / "checkpoint.pt.tmp"
+        there = {}
+
+        def on_epoch(progress: Progress) -> None:
+            there[progress.done] = load_checkpoint(checkpoint, SHORT)["epoch"]
+            if progress.done == 4:
+                in_its_place.mkdir()
+            if progress.done == 13:
+                in_its_place.rmdir()
+
+        sink = ListSink()
+        train(SHORT, sink, on_epoch=on_epoch, checkpoint_path=checkpoint)
+        assert in_order([sink]) == in_order([whole(SHORT)])
+        assert [there[done] for done in (3, 6, 12, 14, 15, 16)] == [3, 3, 3, 3, 7, 8]
+        (record,) = caplog.records
+        assert record.getMessage().startswith("the checkpoint can't be written: Is a directory; the training")

@@ -83,6 +83,13 @@ def test_killed_ranks_go_on_as_if_nothing_had_been(config: Any, tmp_path: Path) 
     assert curves(tmp_path / "killed") == curves(tmp_path / "whole")
 
 
+def test_where_one_rank_finds_no_room_all_say_so(tmp_path: Path) -> None:
+    checkpoint(tmp_path / "run", 1).with_suffix(".pt.tmp").mkdir(parents=True)
+    ended = train_ranks(tmp_path, "run", SHARED)
+    expected = "karn: rank 1's checkpoint can't be written: Is a directory\n"
+    assert [(rank.code, rank.stderr) for rank in ended] == [(1, expected)] * 2
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The telemetry folder of a run of two ranks that shared their hosts."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from esper.leyline.errors import KarnError
 from esper.simic.config import TrainConfig
 from esper.simic.distributed import Alone, Group
 
-__all__ = ["CheckpointError", "load_checkpoint", "previous_of", "save_checkpoint"]
+__all__ = ["CheckpointError", "UnwrittenError", "load_checkpoint", "previous_of", "save_checkpoint"]
 
 VERSION = 1
 MAY_DIFFER = {"n_episodes", "checkpoint_every", "threads"}
@@ -21,7 +23,11 @@ MAY_DIFFER = {"n_episodes", "checkpoint_every", "threads"}
 
 
 class CheckpointError(KarnError):
-    """A checkpoint can't be read, or belongs to another training."""
+    """A checkpoint can't be read or written, or belongs to another training."""
+
+
+class UnwrittenError(CheckpointError):
+    """A checkpoint can't be written now, as on a full disk; those that are there are as they were."""
 
 
 Saved = dict[str, Any]
@@ -49,29 +55,52 @@ def save_checkpoint(
         group: the ranks that share something.
 
     Raises:
-        OSError: if the file can't be written; an older checkpoint is then still whole.
-        RankLostError: if a rank is gone; the same holds.
+        UnwrittenError: if there is no room for a new file, on every rank of the group; an older
+            checkpoint is then still whole.
+        CheckpointError: if the new file can't take the place of the old one.
+        RankLostError: if a rank is gone; the older one is still whole.
     """
     group = group or Alone()
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.tmp")  # one that a kill left behind is written over
+    content = io.BytesIO()  # torch's own writer does not say why a disk takes no more
+    torch.save({"version": VERSION, "config": msgspec.to_builtins(config), "state": state}, content)
     try:
-        with open(temporary, "wb") as file:
-            torch.save({"version": VERSION, "config": msgspec.to_builtins(config), "state": state}, file)
+        problem = _written(temporary, content)
+        # All have the one before: nobody is further than one ahead.
+        for rank, told in enumerate(group.gather(problem)):
+            if told:
+                of = f"rank {rank}'s" if group.world_size > 1 else "the"
+                raise UnwrittenError(f"{of} checkpoint can't be written: {told}")
+        if group.world_size > 1 and path.exists():
+            os.replace(path, previous_of(path))
+        os.replace(temporary, path)
+        _sync(path.parent)  # the new name outlives a power cut only once its folder is on disk
+    except OSError as error:
+        raise CheckpointError(f"{path} can't be replaced: {error.strerror}") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _written(path: Path, content: io.BytesIO) -> str:
+    """Why a file can't be written, with its content on the disk; empty if it can."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(content.getbuffer())
             file.flush()
             os.fsync(file.fileno())
-        if group.world_size > 1:
-            group.gather(None)  # all have the one before: nobody is further than one ahead
-            if path.exists():
-                os.replace(path, previous_of(path))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    return ""
+
+
+def _sync(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)  # the new name outlives a power cut only once its folder is on disk
+        os.fsync(opened)
     finally:
-        os.close(folder)
+        os.close(opened)
 
 
 def load_checkpoint(path: Path | None, config: TrainConfig, group: Group | None = None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import msgspec
 import torch
 
 from esper.leyline.events import RankSink
-from esper.simic.checkpoint import load_checkpoint, save_checkpoint
+from esper.simic.checkpoint import UnwrittenError, load_checkpoint, save_checkpoint
 from esper.simic.config import TrainConfig
 from esper.simic.distributed import Alone, Group, World
 from esper.simic.environment import Environment, Outcome
@@ -25,6 +26,8 @@ from esper.simic.tally import Tally
 from esper.simic.training.recorder import InternalOpRecorder
 
 __all__ = ["Progress", "train"]
+
+_log = logging.getLogger("karn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ def train(
     Raises:
         NotFoundError: if there is no such policy.
         CheckpointError: if ``resume`` finds no checkpoint, a damaged one or that of another config.
-            Nothing was emitted in either case.
+            Or if the first one can't be written. Nothing was emitted in any of these cases.
     """
     with _threads(config.threads):
         training = _Training(config, sink, world or World(), group or Alone())
@@ -135,6 +138,8 @@ class _Training:
         self.epoch = 0
         """Epochs completed in this episode."""
         self.resumed = False
+        self.unwritten = False
+        """Whether the last checkpoint that was due could not be written."""
 
     def run(self, on_epoch: Callable[[Progress], None] | None, checkpoint_path: Path | None) -> None:
         config = self.config
@@ -149,7 +154,7 @@ class _Training:
                     progress = self._progress(outcomes)
                     due = progress.done % config.checkpoint_every == 0 or progress.done == progress.total
                     if checkpoint_path is not None and due:
-                        save_checkpoint(checkpoint_path, config, self._state_dict(), self.group)
+                        self._save(checkpoint_path)
                     if on_epoch is not None:
                         on_epoch(progress)
                 for env in self.envs:
@@ -160,6 +165,17 @@ class _Training:
                 if learned is not None:
                     self.recorder.policy_updated(learned)
                 self.episode, self.epoch = self.episode + 1, 0
+
+    def _save(self, path: Path) -> None:
+        """A checkpoint, if there is room for one: a full disk is no reason to lose a training."""
+        try:
+            save_checkpoint(path, self.config, self._state_dict(), self.group)
+        except UnwrittenError as error:
+            if not self.unwritten and self.group.rank == 0:
+                _log.warning("%s; the training goes on, and the next one is tried when it is due", error)
+            self.unwritten = True
+        else:
+            self.unwritten = False
 
     def _train_epoch(self) -> list[Outcome]:
         """One decision and one epoch of every environment, in lockstep."""

@@ -11,15 +11,17 @@ from esper.karn.diagnosis.op_effect import (
     MIN_ARM,
     MIN_EPISODES,
     RANDOMISED,
+    NaiveEffect,
+    OpAnswer,
     OpEffect,
     Support,
     lost_text,
 )
-from esper.karn.textout import counted
+from esper.karn.textout import counted, quoted
 
 NAIVE = "naive: beside NOOPs of other moments, biased; see op_effect"
 
-WHY_THEY_DIFFER = (
+_WHY_THEY_DIFFER = (
     "It compares with NOOPs of other moments, and ops are not chosen at random ones (near a plateau, where "
     "little would have changed anyway)."
 )
@@ -37,6 +39,17 @@ def told_effect_text(effect: OpEffect, naive: Effect | None = None) -> str:
         f"{_name(effect)}, {effect.method}: loss {interval_text(effect.loss)}, accuracy "
         f"{interval_text(effect.accuracy)}; {support.n_op} done, {support.n_noop} {noop}{beside}"
     )
+
+
+def answer_lines(answer: OpAnswer) -> list[str]:
+    """What can be told of an op's effect in a run: where, the effect with what it rests on, the naive one."""
+    env = "" if answer.env_id is None else f", env {answer.env_id}"
+    slot = "" if answer.slot_id is None else f", slot {quoted(answer.slot_id)}"
+    return [
+        f"run {quoted(answer.run_dir)}{env}{slot}",
+        *effect_lines(answer.effects),
+        _naive_line(answer.naive),
+    ]
 
 
 def effect_lines(effects: Sequence[OpEffect]) -> list[str]:
@@ -91,6 +104,16 @@ def _weighted(support: Support) -> str:
         f"{support.ess_op:.0f} and {support.ess_noop:.0f}; overlap: in {100 * support.overlap:.0f} % of the "
         f"states the op had a probability of 0.05 to 0.95, at least {support.min_op:.2g} (NOOP "
         f"{support.min_noop:.2g})"
+    )
+
+
+def _naive_line(naive: NaiveEffect) -> str:
+    if naive.loss_advantage is None or naive.accuracy_advantage is None:
+        return "naive: no op has an outcome with a warm baseline"
+    return (
+        f"naive loss_advantage {naive.loss_advantage:+.4f} (positive is worse), accuracy "
+        f"{naive.accuracy_advantage:+.4f} over 1 epoch (n = {naive.n}, baselines of "
+        f"{naive.baseline_at_least} NOOPs). {_WHY_THEY_DIFFER}"
     )
 
 

@@ -125,6 +125,29 @@ class OpEffect(msgspec.Struct, frozen=True, kw_only=True):
     support: Support | None
 
 
+class NaiveEffect(msgspec.Struct, frozen=True, kw_only=True):
+    """The seed's advantage of an op: the mean change after it less that after NOOPs of other moments."""
+
+    n: int
+    loss_advantage: float | None
+    accuracy_advantage: float | None
+    """A fraction."""
+    baseline_at_least: int
+    """NOOPs behind each op's baseline."""
+
+
+class OpAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be told of an op's effect in one run."""
+
+    run_dir: str
+    op_name: str
+    env_id: int | None
+    slot_id: str | None
+    effects: list[OpEffect]
+    """Randomised, where there was a holdout; then weighted."""
+    naive: NaiveEffect
+
+
 def support_of(episodes: Sequence[EpisodeSums]) -> Support | None:
     """The totals over episodes; None where there is no state."""
     some = [episode for episode in episodes if episode.states]

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from esper.karn.diagnosis.effect_words import WHY_THEY_DIFFER, effect_lines
+from esper.karn.diagnosis.effect_words import answer_lines
 from esper.karn.mcp.harmless import MAX_NAME, cut_texts, line
 from esper.karn.mcp.standing import standing
 from esper.karn.mcp.table import as_of_text
-from esper.karn.textout import quoted
 
 if TYPE_CHECKING:
     from esper.karn.store.database import Store
-    from esper.karn.store.effects import NaiveEffect, OpAnswer
 
 OpName = Literal["GROW_INTERNAL", "SHRINK_INTERNAL"]
 
@@ -53,26 +51,13 @@ def effect_answer(
     answer = op_answer(store, name, op, env_id, slot_id, horizon)
     structured: dict[str, Any] = cut_texts(msgspec.to_builtins(answer))
     structured |= {"as_of": state.as_of, "warnings": state.warnings}
+    # The names are cut where they stand in a sentence, as all texts from telemetry.
+    told = msgspec.structs.replace(
+        answer, run_dir=line(name, MAX_NAME), slot_id=answer.slot_id and line(answer.slot_id, MAX_NAME)
+    )
     text = [
-        f"run {quoted(line(name, MAX_NAME))}{_where(answer)}",
-        *effect_lines(answer.effects),
-        _naive_line(answer.naive),
+        *answer_lines(told),
         *[f"note: {line(warning)}" for warning in state.warnings],
         as_of_text(state.as_of),
     ]
     return EffectAnswer("\n".join(text), structured)
-
-
-def _where(answer: OpAnswer) -> str:
-    env = "" if answer.env_id is None else f", env {answer.env_id}"
-    return env if answer.slot_id is None else f"{env}, slot {quoted(line(answer.slot_id, MAX_NAME))}"
-
-
-def _naive_line(naive: NaiveEffect) -> str:
-    if naive.loss_advantage is None or naive.accuracy_advantage is None:
-        return "naive: no op has an outcome with a warm baseline"
-    return (
-        f"naive loss_advantage {naive.loss_advantage:+.4f} (positive is worse), accuracy "
-        f"{naive.accuracy_advantage:+.4f} over 1 epoch (n = {naive.n}, baselines of "
-        f"{naive.baseline_at_least} NOOPs). {WHY_THEY_DIFFER}"
-    )

@@ -10,6 +10,7 @@ from esper.karn.jsonl.ends import EndsReader
 from esper.karn.sanctum import theme
 from esper.karn.sanctum.columns import NAME_CELLS
 from esper.karn.sanctum.follow import RunFollower
+from esper.karn.sanctum.leaving import has_job_control
 from esper.karn.sanctum.runs import run_rows
 from esper.karn.sanctum.screens.compare import ComparePage
 from esper.karn.sanctum.screens.help import HelpScreen
@@ -238,6 +239,13 @@ class Commanded(TakingAway):
     def action_help(self) -> None:
         """Open the help page."""
         self.push_screen(HelpScreen(self.glyphs))
+
+    def action_stop(self) -> None:
+        """Hand the terminal to the shell, until that brings the viewer back."""
+        if has_job_control():
+            self.action_suspend_process()
+        else:  # stopped, it would hold the terminal for good
+            self._say("no shell is here that could bring the viewer back: q leaves it")
 
     def _row(self) -> Row | None:
         cursor = self.table.cursor or 0

@@ -70,6 +70,9 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         Command("colon,ctrl+p", ": Ctrl-P", "command_palette", "Commands", "find any of these by name"),
         Command("question_mark,f1", "? F1", "help", "Help", "this page", True),
         Command("q", "q", "quit", "Quit", "leave; the training is not touched", True),
+        Command(
+            "ctrl+z", "Ctrl-Z", "stop", "Stop", "back to the shell; fg there comes back", everywhere=True
+        ),
         Command("ctrl+c", "Ctrl-C", "quit", "Quit at once", "leave, from any page too", everywhere=True),
     ),
 }

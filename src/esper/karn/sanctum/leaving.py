@@ -1,4 +1,4 @@
-"""Runs the viewer so that a signal that ends it leaves the terminal as it was."""
+"""Leaves the terminal as it was: for good, when a signal ends the viewer, or until a shell brings it back."""
 
 from __future__ import annotations
 
@@ -44,3 +44,12 @@ def _leave(app: App[Any], code: int) -> None:
     last_resort.daemon = True
     last_resort.start()
     app.exit(return_code=code)
+
+
+def has_job_control() -> bool:
+    """Whether the parent is a shell that notices when this process stops, and can go on with it."""
+    try:
+        parent = os.getppid()
+        return os.getsid(parent) == os.getsid(0) and os.getpgid(parent) != os.getpgrp()
+    except OSError:
+        return False

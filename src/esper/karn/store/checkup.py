@@ -13,7 +13,7 @@ from esper.karn.jsonl.packing import temporary_of
 from esper.karn.jsonl.source import is_archived
 from esper.karn.settings import archive_of
 from esper.karn.store.database import Store
-from esper.karn.store.ranks import RankInfo, quiet_ranks, ranks_text
+from esper.karn.store.ranks import QuietRank, quiet_ranks, ranks_text
 from esper.karn.store.runs import RunInfo
 from esper.karn.textout import clean, counted
 
@@ -46,7 +46,7 @@ class RunCheckup(msgspec.Struct, frozen=True, kw_only=True):
     """Missing and repeated sequence numbers, by kind; a reason where the writer noted one."""
     errors: list[dict[str, Any]]
     """Lines that were not read whole, by kind."""
-    quiet_ranks: list[RankInfo]
+    quiet_ranks: list[QuietRank]
     """Ranks that have not finished and write no more, or not for long."""
     ranks_said: list[str]
     """The same in words, and which ranks have written no file."""

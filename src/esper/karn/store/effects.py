@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from esper.karn.diagnosis.intervals import Interval
 from esper.karn.diagnosis.op_effect import (
     RANDOMISED,
     WEIGHTED,
     EpisodeSums,
+    NaiveEffect,
+    OpAnswer,
     OpEffect,
     no_state,
     refusal,
@@ -22,29 +22,6 @@ from esper.karn.store.copies import ONE_OF_MANY
 from esper.karn.store.database import Snapshot, Store
 from esper.leyline.errors import unknown_name
 from esper.leyline.thresholds import BASELINE_WARM_QUERY, BASELINE_WARM_VERDICT
-
-
-class NaiveEffect(msgspec.Struct, frozen=True, kw_only=True):
-    """The seed's advantage of an op: the mean change after it less that after NOOPs of other moments."""
-
-    n: int
-    loss_advantage: float | None
-    accuracy_advantage: float | None
-    """A fraction."""
-    baseline_at_least: int
-    """NOOPs behind each op's baseline."""
-
-
-class OpAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What can be told of an op's effect in one run."""
-
-    run_dir: str
-    op_name: str
-    env_id: int | None
-    slot_id: str | None
-    effects: list[OpEffect]
-    """Randomised, where there was a holdout; then weighted."""
-    naive: NaiveEffect
 
 
 def op_answer(

@@ -27,13 +27,11 @@ _FAILURES = """
     GROUP BY filename, attempt"""
 
 
-class RankInfo(msgspec.Struct, frozen=True, kw_only=True):
+class QuietRank(msgspec.Struct, frozen=True, kw_only=True):
     """One event file of a run that has not finished, which one process after another has written."""
 
     rank: int
     filename: str
-    finished: bool
-    """Whether its last process said that it finished."""
     failed: str | None
     """The error for which its last process gave up; None where it said nothing, as one that was killed."""
     writer_lives: bool | None
@@ -49,7 +47,7 @@ class RankInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds from its last event to the run's last; None where it has none."""
 
 
-def quiet_ranks(files: Sequence[EventFile], select: Select) -> list[RankInfo]:
+def quiet_ranks(files: Sequence[EventFile], select: Select) -> list[QuietRank]:
     """The ranks of a run that have not finished and write no more, or not for long.
 
     Those that said nothing come before those that said why they end, the first to fall silent first.
@@ -76,10 +74,9 @@ def quiet_ranks(files: Sequence[EventFile], select: Select) -> list[RankInfo]:
         lives = writer_lives(file.path, file.state.inode)
         if lives is False or is_quiet(age, gaps.get(file.filename)):
             ranks.append(
-                RankInfo(
+                QuietRank(
                     rank=file.rank,
                     filename=file.filename,
-                    finished=False,
                     failed=failures.get((file.filename, file.state.attempt)),
                     writer_lives=lives,
                     last_event=last,
@@ -93,7 +90,7 @@ def quiet_ranks(files: Sequence[EventFile], select: Select) -> list[RankInfo]:
     return sorted(ranks, key=lambda rank: (rank.failed is not None, rank.last_event or LONG_AGO, rank.rank))
 
 
-def ranks_text(ranks: Sequence[RankInfo], files: Sequence[EventFile]) -> list[str]:
+def ranks_text(ranks: Sequence[QuietRank], files: Sequence[EventFile]) -> list[str]:
     """A line for each quiet rank, and one for those without a file.
 
     Args:
@@ -120,22 +117,26 @@ def _world(files: Sequence[EventFile]) -> list[EventFile]:
     return [file for file in files if file in current or file.state.world_size is None]
 
 
-def _rank_text(rank: RankInfo) -> str:
+def _rank_text(rank: QuietRank) -> str:
     where = "" if rank.epoch is None else f", after {_moment(rank)}"
     when = "with no event yet" if rank.last_event is None else f"at {rank.last_event:%Y-%m-%d %H:%M:%S} UTC"
     if rank.failed is not None:
         return f"rank {rank.rank}: gave up {when}{where}: {clean(rank.failed)}"
-    why = "its writer is gone" if rank.writer_lives is False else "its last event is old"
-    return f"rank {rank.rank}: not finished, fell silent {when}{where}; {why}{_behind(rank)}"
+    silent = f"rank {rank.rank}: not finished, fell silent {when}{where}"
+    if rank.writer_lives is False:
+        silent += "; its writer is gone"
+    elif rank.last_event is not None:
+        silent += "; its last event is old"
+    return silent + _behind(rank)
 
 
-def _moment(rank: RankInfo) -> str:
+def _moment(rank: QuietRank) -> str:
     if rank.episode_idx is None:
         return f"epoch {rank.epoch}"
     return f"episode {rank.episode_idx} epoch {rank.epoch}"
 
 
-def _behind(rank: RankInfo) -> str:
+def _behind(rank: QuietRank) -> str:
     parts = []
     if rank.behind_epochs > 0:
         parts.append(counted(rank.behind_epochs, "epoch"))
