@@ -14,6 +14,8 @@ from test_sanctum_agrees_with_sql import read
 from effect_support import write_confounded
 from esper.karn.diagnosis import RunVerdict, verdict_text
 from esper.karn.diagnosis.figures import RunFigures
+from esper.karn.mcp.query_page import QueryCall, query_page
+from esper.karn.mcp.view_page import ViewCall, view_page
 from esper.karn.sanctum.feed import utc_now
 from esper.karn.sanctum.once import once_json
 from esper.karn.store.compare import compare_runs, run_figures
@@ -138,6 +140,18 @@ def test_the_views_leave_nothing_out(store: Store) -> None:
     counts = store.select("SELECT run_dir, count(*) FROM decisions GROUP BY run_dir").rows
     by_run = dict(counts)
     assert by_run["free-copied"] == 3 * by_run["free"] > 0
+
+
+@pytest.mark.parametrize(("run", "warned"), [("oscillate-copied", True), ("oscillate", False), (None, False)])
+def test_who_lists_or_sums_rows_is_told(store: Store, run: str | None, warned: bool) -> None:
+    of_run = {} if run is None else {"run_dir": run}
+    usage = shipped_queries()["internal_op_usage"]
+    pages = [
+        view_page(store, ViewCall(view="decisions", filters=of_run, order=None, limit=1, cursor=None)),
+        query_page(store, QueryCall(query=usage, params=of_run, limit=9, cursor=None, timeout_s=60)),
+    ]
+    note = "3 ranks hold copies of the same environments, and every rank's rows are here: n counts each copy"
+    assert [note in page.warnings for page in pages] == [warned] * 2
 
 
 def test_an_environment_that_is_not_counted_is_refused_with_the_reason(store: Store) -> None:

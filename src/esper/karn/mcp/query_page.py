@@ -9,7 +9,7 @@ import msgspec
 
 from esper.karn.mcp.cursor import Cursor, call_digest, decode_cursor, encode_cursor
 from esper.karn.mcp.empty import no_run_yet, why_no_rows_of_query
-from esper.karn.mcp.standing import Standing, standing
+from esper.karn.mcp.standing import Standing, standing, standing_of_rows
 from esper.karn.mcp.table import MORE_ROWS, Table, fit
 from esper.karn.store.sqlfile import ALL, LATEST, SqlFile
 
@@ -51,7 +51,7 @@ def query_page(store: Store, call: QueryCall) -> Table:
     cursor = decode_cursor(call.cursor, call_digest(call.query.name, call.params))
     params = _resolve(store, call, cursor)
     run_dir = params.get("run_dir")
-    state = standing(store, [] if run_dir is None else [run_dir])
+    state = standing_of_rows(store, run_dir)
     offset = 0 if cursor is None else cursor.offset
     found = store.select(
         f"SELECT * FROM (\n{call.query.body}\n) LIMIT {call.limit + 1} OFFSET {offset}",

@@ -66,6 +66,21 @@ def standing(store: Store, run_dirs: Sequence[str] = ()) -> Standing:
     return Standing(as_of, warnings)
 
 
+def standing_of_rows(store: Store, run_dir: str | None) -> Standing:
+    """As ``standing``, for an answer that lists or sums every row of one run, or of all.
+
+    Args:
+        store: as there.
+        run_dir: the run; all if None.
+    """
+    from esper.karn.store.copies import copies_in_rows
+
+    state = standing(store, [] if run_dir is None else [run_dir])
+    if run_dir is not None and (copies := copies_in_rows(store, run_dir)) is not None:
+        state.warnings.append(copies)
+    return state
+
+
 _known_gaps: WeakKeyDictionary[Store, tuple[int, dict[str, int]]] = WeakKeyDictionary()
 
 

@@ -12,7 +12,7 @@ import msgspec
 from esper.karn.mcp.cursor import MAX_CURSOR, NO_CURSOR, Cursor, call_digest, decode_cursor, encode_cursor
 from esper.karn.mcp.empty import why_no_rows_of_view
 from esper.karn.mcp.ordering import Term, after, order_by, parse_order
-from esper.karn.mcp.standing import standing
+from esper.karn.mcp.standing import standing_of_rows
 from esper.karn.mcp.table import MORE_ROWS, Table, fit
 from esper.karn.store.sqlfile import SqlFile
 from esper.leyline.errors import QueryError, TelemetryUsageError
@@ -54,7 +54,7 @@ def view_page(store: Store, call: ViewCall) -> Table:
     cursor = decode_cursor(call.cursor, digest)
     terms = parse_order(call.order, view)
     run_dir = call.filters.get("run_dir")
-    state = standing(store, [] if run_dir is None else [store.check_run(run_dir)])
+    state = standing_of_rows(store, None if run_dir is None else store.check_run(run_dir))
     conditions, params = _conditions(call.filters)
     if call.order is not None or cursor is not None:
         types = _types(store, view, terms)

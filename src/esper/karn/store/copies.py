@@ -5,7 +5,7 @@ An answer would otherwise take every copy for evidence of its own. The views lea
 
 from __future__ import annotations
 
-from esper.karn.store.database import Snapshot
+from esper.karn.store.database import Snapshot, Store
 from esper.karn.textout import counted
 
 ONE_OF_MANY = """
@@ -29,8 +29,20 @@ _RANKS = f"SELECT ({ONE_OF_MANY}), count(DISTINCT rank) FROM live.training_start
 
 
 def copies_note(now: Snapshot, run_dir: str) -> str | None:
-    """What the reader must know of copies; None where there are none."""
+    """What the reader of a verdict must know of copies; None where there are none."""
     rank, ranks = now.select(_RANKS, [run_dir]).rows[0]
+    return None if rank is None or ranks < 2 else f"{_copies(ranks)}: rank {rank}'s are counted"
+
+
+def copies_in_rows(store: Store, run_dir: str) -> str | None:
+    """What the reader of a run's rows must know of copies; None where there are none."""
+    if len({file.rank for file in store.event_files() if file.run_dir == run_dir}) < 2:
+        return None  # without asking the tables, as most runs
+    rank, ranks = store.select(_RANKS, [run_dir]).rows[0]
     if rank is None or ranks < 2:
         return None
-    return f"{counted(ranks, 'rank')} hold copies of the same environments: rank {rank}'s are counted"
+    return f"{_copies(ranks)}, and every rank's rows are here: n counts each copy"
+
+
+def _copies(ranks: int) -> str:
+    return f"{counted(ranks, 'rank')} hold copies of the same environments"
