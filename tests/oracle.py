@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -222,13 +222,16 @@ def mean_interval(values: list[float]) -> tuple[float | None, float | None]:
 
 
 def op_rates(events: Iterable[dict[str, Any]]) -> dict[int, float]:
-    """Each environment's ops per epoch between an episode's first and last op, mean over episodes."""
-    epochs: dict[tuple[int, int], list[int]] = defaultdict(list)
+    """Each environment's ops over all epochs of its episodes."""
+    ops: Counter[int] = Counter()
+    lengths: dict[tuple[int, int], int] = defaultdict(int)
     for event in events:
-        if event["event_type"] == "SEED_INTERNAL_LEVEL_CHANGED":
-            epochs[event["data"]["env_id"], event["data"]["episode_idx"]].append(event["epoch"])
-    rates: dict[int, list[float]] = defaultdict(list)
-    for (env, _), seen in epochs.items():
-        if len(seen) > 1:
-            rates[env].append(len(seen) / (max(seen) - min(seen) + 1))
-    return {env: fmean(values) for env, values in rates.items()}
+        data = event["data"]
+        if event["event_type"] in ("SEED_INTERNAL_LEVEL_CHANGED", "EPOCH_COMPLETED"):
+            place = data["env_id"], data["episode_idx"]
+            lengths[place] = max(lengths[place], event["epoch"])
+        ops[data.get("env_id")] += event["event_type"] == "SEED_INTERNAL_LEVEL_CHANGED"
+    epochs: Counter[int] = Counter()
+    for (env, _), length in lengths.items():
+        epochs[env] += length
+    return {env: ops[env] / length for env, length in epochs.items() if length}

@@ -98,3 +98,43 @@ def test_a_file_whose_name_is_no_utf8_can_be_validated(folder):
     assert done.returncode == 1
     assert "1 events, 1 problems" in done.stdout
     assert ":2: line: not JSON" in done.stdout
+
+
+NO_OUTPUT = "can't write to standard output: it is closed"
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("karn runs >&-", NO_OUTPUT),
+        ("karn runs >&- <&-", NO_OUTPUT),
+        ("karn sanctum --once >&-", NO_OUTPUT),
+        ("karn --help >&-", NO_OUTPUT),
+        ("karn runs 1</dev/null", NO_OUTPUT),
+        ("ulimit -f 0; karn runs >short", "can't write to standard output: File too large"),
+        ("ulimit -f 0; karn --help >short", "can't write: File too large"),
+        ("karn runs >&- 2>&-", None),
+        ("karn --help >&- 2>&-", None),
+        ("karn report nono 2>&-", None),
+        ("karn runs >/dev/full 2>/dev/full", None),
+    ],
+)
+def test_output_that_can_not_be_written_is_one_line_and_exits_with_1(folder, command, says, unbuffered):
+    script = f'karn() {{ "{sys.executable}" -W error -m esper "$@"; }}\n{command}'
+    done = subprocess.run(
+        ["sh", "-c", script],
+        cwd=folder,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == ("" if says is None else f"karn: {says}\n")
+
+
+def test_a_closed_standard_error_hides_what_is_said_there_and_nothing_else(folder):
+    command = f'"{sys.executable}" -m esper sql "SELECT 1 AS a" --format csv 2>&-'
+    done = subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "a\n1\n")

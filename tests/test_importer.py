@@ -16,6 +16,7 @@ from esper.leyline.errors import KarnError, TelemetryFileError, TelemetryUsageEr
 from store_support import open_store
 
 HEADER = "env,slot,episode,epoch,level,max_level\n"
+MEASURED = HEADER.replace("\n", ",loss,accuracy\n")
 GOOD = HEADER + "0,a,0,1,1,4\n0,a,0,2,2,4\n"
 
 
@@ -97,6 +98,28 @@ BAD = {
     "a loss that is a text": (
         HEADER.replace("\n", ",loss\n") + "0,a,0,1,1,4,low\n",
         "loss is 'low', not a number",
+    ),
+    "a max_level that changes": (
+        HEADER + "0,a,0,1,6,8\n1,a,0,1,2,4\n0,a,1,1,2,4\n0,a,0,2,2,4\n",
+        "levels.csv:5: max_level is 4 and was 8 on line 2; the seed of env 0 slot a episode 0",
+    ),
+    "per cent": (
+        MEASURED + "0,a,0,1,1,4,,0.9\n0,a,0,2,1,4,,95\n",
+        "levels.csv:3: accuracy is 95; a fraction from 0 to 1 is wanted (95 % -> 0.95)",
+    ),
+    "an accuracy below 0": (MEASURED + "0,a,0,1,1,4,,-0.1\n", "levels.csv:2: accuracy is -0.1; a fraction"),
+    "an endless accuracy": (MEASURED + "0,a,0,1,1,4,,inf\n", "levels.csv:2: accuracy is inf; a fraction"),
+    "two losses of an epoch": (
+        MEASURED + "0,a,0,1,1,4,0.5,\n0,b,0,2,1,4,0.25,\n0,b,0,1,1,4,0.75,\n",
+        "levels.csv:4: loss is 0.75 and was 0.5 on line 2; env 0 episode 0 epoch 1 has one loss",
+    ),
+    "two accuracies of an epoch": (
+        MEASURED + "0,a,0,1,1,4,,0.5\n0,b,0,1,1,4,,nan\n",
+        "levels.csv:3: accuracy is nan and was 0.5 on line 2",
+    ),
+    "a column in capitals": (
+        GOOD.replace("env", "Env").replace("slot", " slot"),
+        "with commas between; Env (write it 'env');  slot (write it 'slot')",
     ),
     "Latin-1": (HEADER.encode() + "0,é,0,1,1,4\n".encode("latin-1"), "not UTF-8"),
     "UTF-16": (GOOD.encode("utf-16"), "not UTF-8"),
@@ -190,3 +213,73 @@ def test_episodes_slots_and_environments_are_kept_apart(table):
     events = oracle.read_run(folder)
     assert oracle.metrics_written(events) == oracle.windowed_metrics(events)
     assert os.listdir(folder.parent) == ["run"]
+
+
+# A loss and an accuracy are an epoch's, wherever they stand.
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "0,a,0,1,1,4,0.5,0.75\n0,b,0,1,1,4,,\n0,c,0,1,1,4,,\n",
+        "0,a,0,1,1,4,,\n0,b,0,1,1,4,0.5,\n0,c,0,1,1,4,,0.75\n",
+        "0,a,0,1,1,4,0.5,0.75\n0,b,0,1,1,4,0.50,0.750\n0,c,0,1,1,4,,\n",
+    ],
+    ids=["on the first row", "on different rows", "on several, the same"],
+)
+def test_a_loss_and_an_accuracy_count_on_any_row_of_their_epoch(table, rows):
+    imported(table, MEASURED + rows + "0,a,0,2,1,4,,\n1,a,0,1,1,4,,\n")
+    with open_store(table.parent / "telemetry") as store:
+        rows = store.select("SELECT env_id, inner_epoch, loss, accuracy FROM epochs ORDER BY 1, 2").rows
+    assert rows == [[0, 1, 0.5, 0.75], [0, 2, None, None], [1, 1, None, None]]
+
+
+def test_a_diverged_epoch_may_say_nan_on_each_row(table):
+    imported(table, MEASURED + "0,a,0,1,1,4,nan,nan\n0,b,0,1,1,4,nan,nan\n")
+    (epoch,) = [event for event in oracle.read_run(table.parent / "telemetry/run") if "loss" in str(event)]
+    assert epoch["data"]["non_finite"] == {"loss": "NaN", "accuracy": "NaN"}
+
+
+# What its owner should know.
+
+
+def notes_of(caplog) -> list[str]:
+    assert {record.name for record in caplog.records} <= {"karn"}
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_columns_that_are_not_known_are_named(table, caplog):
+    header = HEADER.replace("\n", ",Loss,acc,, Accuracy ,b\x1b[2J\n")
+    imported(table, header + "0,a,0,1,1,4,0.5,0.5,,0.5,\n")
+    assert notes_of(caplog) == [
+        "levels.csv: ignored columns: Loss (write it 'loss'), acc, one without a name, "
+        " Accuracy  (write it 'accuracy'), b\N{REPLACEMENT CHARACTER}[2J"
+    ]
+
+
+def test_of_many_columns_ten_are_named(table, caplog):
+    names = [f"c{i}" for i in range(13)]
+    imported(table, HEADER.replace("\n", f",{','.join(names)}\n") + "0,a,0,1,1,4\n")
+    assert notes_of(caplog) == [f"levels.csv: ignored columns: {', '.join(names[:10])}, 3 more"]
+
+
+def test_epochs_without_rows_are_counted(table, caplog):
+    sparse = [f"0,a,0,{epoch},{epoch % 2},4\n" for epoch in (*range(1, 12), 60)]
+    imported(table, HEADER + "".join(sparse))
+    assert notes_of(caplog) == [
+        "levels.csv: rows for 12 of 60 epochs: how long levels were left alone is not known; "
+        "give each epoch its row"
+    ]
+
+
+def test_a_whole_table_needs_no_word(table, caplog):
+    # Each environment and episode has epochs of its own; another slot's row is an epoch's, too.
+    rows = [f"{env},a,{env},{epoch},1,4\n" for env in (0, 5) for epoch in range(env, env + 4)]
+    imported(table, HEADER + "".join(rows) + "0,b,0,2,1,4\n")
+    assert notes_of(caplog) == []
+
+
+def test_the_summary_counts_one_as_one(table):
+    assert imported(table, GOOD).summary() == "2 rows, 1 environment, 1 level change: run run"
+    two = imported(table, HEADER + "0,a,0,1,1,4\n1,a,0,1,1,4\n", "two")
+    assert two.summary() == "2 rows, 2 environments, 0 level changes: run two"

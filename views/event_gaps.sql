@@ -5,7 +5,7 @@
 -- column run_dir: the run
 -- column filename: event file, relative to the telemetry folder
 -- column rank: process that wrote it
--- column kind: gap or repeat
+-- column kind: gap, replayed or repeat; replayed is a gap of what a resumed training has written anew since: nothing is missing
 -- column first_seq: first missing, or the repeated, seq
 -- column last_seq: last missing, or the repeated, seq
 -- column event_count: events missing, or times too many
@@ -48,10 +48,51 @@ gaps AS (
     FROM steps
     WHERE seq = previous
     GROUP BY run_dir, filename, seq
+),
+
+environments AS (
+    SELECT
+        event.filename,
+        event.attempt,
+        min(event.seq) FILTER (
+            event.episode_idx > point.episode_idx
+            OR (event.episode_idx = point.episode_idx AND event.epoch > point.epoch)
+        ) AS replayed_from,
+        max(event.seq) AS last_seq
+    FROM ev.epoch_completed AS event
+    LEFT JOIN tail.resume_points AS point
+        ON point.filename = event.filename
+        AND point.attempt > event.attempt
+        AND point.event_type IS NULL
+        AND coalesce(point.env_id = event.env_id, true)
+    WHERE event.filename IN (SELECT filename FROM tail.resume_points)
+    GROUP BY event.filename, event.attempt, event.env_id
+),
+
+-- Where each environment of an attempt is past the checkpoint that a later one began with, all was done again.
+replays AS (
+    SELECT filename, max(replayed_from) AS first_seq, max(last_seq) AS last_seq
+    FROM environments
+    GROUP BY filename, attempt
+    HAVING count(*) = count(replayed_from)
 )
 
 SELECT
-    gaps.*,
+    gaps.* REPLACE (
+        CASE
+            WHEN
+                gaps.kind = 'gap' AND EXISTS (
+                    SELECT 1
+                    FROM replays
+                    WHERE
+                        replays.filename = gaps.filename
+                        AND replays.first_seq < gaps.first_seq
+                        AND replays.last_seq > gaps.last_seq
+                )
+                THEN 'replayed'
+            ELSE gaps.kind
+        END AS kind
+    ),
     (
         SELECT any_value(dropped.reason)
         FROM ev.events_dropped AS dropped

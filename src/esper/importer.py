@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -13,6 +13,8 @@ from typing import Any
 import msgspec
 
 from esper.karn.collector import TelemetryCollector
+from esper.karn.textout import counted
+from esper.level_table import LevelRow, read_levels
 from esper.leyline.actions import LifecycleOp, SeedInternalKind
 from esper.leyline.errors import TelemetryFileError, TelemetryUsageError
 from esper.leyline.events import TelemetryEventType
@@ -26,24 +28,7 @@ from esper.leyline.payloads import (
 )
 from esper.simic.training.internal_op_tracker import InternalOpTracker
 
-REQUIRED = ("env", "slot", "episode", "epoch", "level", "max_level")
-"""Columns that the table must have."""
-OPTIONAL = ("loss", "accuracy")
-"""Columns that are taken if they are there: validation loss, and accuracy as a fraction."""
-
-
-class LevelRow(msgspec.Struct, frozen=True):
-    """A slot's level after an epoch."""
-
-    line: int
-    env: int
-    slot: str
-    episode: int
-    epoch: int
-    level: int
-    max_level: int
-    loss: float | None
-    accuracy: float | None
+_log = logging.getLogger("karn")
 
 
 class Imported(msgspec.Struct, frozen=True):
@@ -54,106 +39,23 @@ class Imported(msgspec.Struct, frozen=True):
     level_changes: int
     envs: int
 
-
-def read_levels(path: Path) -> list[LevelRow]:
-    """Read and check the whole table before anything is written.
-
-    Raises:
-        TelemetryFileError: if it can't be read.
-        TelemetryUsageError: on a missing column, a bad value or a row that is there twice; names column
-            and line.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True)
-            columns = list(reader.fieldnames or [])
-            _check_columns(path, columns)
-            rows = [_level_row(path, reader.line_num, row) for row in reader]
-    except OSError as error:
-        raise TelemetryFileError(f"can't read {path}: {error.strerror}; give a CSV file") from None
-    except UnicodeDecodeError:
-        raise TelemetryFileError(f"can't read {path}: it is not UTF-8; save the CSV file as UTF-8") from None
-    except csv.Error as error:
-        raise TelemetryFileError(f"can't read {path}:{reader.line_num}: {error}; give a CSV file") from None
-    if not rows:
-        raise TelemetryUsageError(f"{path.name} has a header and no rows")
-    _check_unique(path, rows)
-    return rows
-
-
-def _check_columns(path: Path, columns: list[str]) -> None:
-    missing = [name for name in REQUIRED if name not in columns]
-    if missing:
-        raise TelemetryUsageError(
-            f"{path.name} has no column {', '.join(missing)}; its first line must name "
-            f"{', '.join(REQUIRED)}, and may name {', '.join(OPTIONAL)}, with commas between"
+    def summary(self) -> str:
+        """The line for its user."""
+        return (
+            f"{counted(self.rows, 'row')}, {counted(self.envs, 'environment')}, "
+            f"{counted(self.level_changes, 'level change')}: run {self.run_dir}"
         )
-    for name in (*REQUIRED, *OPTIONAL):
-        if columns.count(name) > 1:
-            raise TelemetryUsageError(f"{path.name} has the column {name} twice")
-
-
-def _level_row(path: Path, line: int, row: dict[str, Any]) -> LevelRow:
-    place = f"{path.name}:{line}"
-    if None in row:
-        raise TelemetryUsageError(f"{place}: more values than the first line has columns")
-
-    def whole(name: str) -> int:
-        text = (row[name] or "").strip()
-        try:
-            value = float(text)
-            number = int(value) if value.is_integer() and abs(value) < 2**53 else int(text)
-        except (ValueError, OverflowError):
-            raise TelemetryUsageError(f"{place}: {name} is {text[:40]!r}, not a whole number") from None
-        if not 0 <= number < 2**31:
-            raise TelemetryUsageError(f"{place}: {name} is {text[:40]}; it counts from 0 to {2**31 - 1}")
-        return number
-
-    def fraction(name: str) -> float | None:
-        text = (row.get(name) or "").strip()
-        try:
-            return float(text) if text else None
-        except ValueError:
-            raise TelemetryUsageError(f"{place}: {name} is {text[:40]!r}, not a number") from None
-
-    level, max_level = whole("level"), whole("max_level")
-    if level > max_level:
-        raise TelemetryUsageError(
-            f"{place}: level {level} of max_level {max_level}: it must be 0 to max_level"
-        )
-    slot = (row["slot"] or "").strip()
-    if not slot:
-        raise TelemetryUsageError(f"{place}: slot is empty; give the slot's name, for example r0c0")
-    return LevelRow(
-        line=line,
-        env=whole("env"),
-        slot=slot,
-        episode=whole("episode"),
-        epoch=whole("epoch"),
-        level=level,
-        max_level=max_level,
-        loss=fraction("loss"),
-        accuracy=fraction("accuracy"),
-    )
-
-
-def _check_unique(path: Path, rows: Iterable[LevelRow]) -> None:
-    seen: dict[tuple[int, str, int, int], int] = {}
-    for row in rows:
-        first = seen.setdefault((row.env, row.slot, row.episode, row.epoch), row.line)
-        if first != row.line:
-            raise TelemetryUsageError(
-                f"{path.name}:{row.line}: env {row.env} slot {row.slot} episode {row.episode} epoch "
-                f"{row.epoch} was on line {first} already; a slot has one level after an epoch"
-            )
 
 
 def import_levels(path: Path, telemetry_dir: Path, run_dir: str) -> Imported:
     """Write the run that a table of levels describes; it appears whole or not at all.
 
+    What the table's owner should know (columns that were ignored, epochs without rows) is logged.
+
     Args:
-        path: CSV with the columns REQUIRED; one row for each environment, slot, episode and epoch, or
-            only for those in which the level changed.
+        path: CSV with the columns REQUIRED; one row for each environment, slot, episode and epoch. Rows
+            only for epochs in which a level changed make a run too, but nothing tells then how long
+            levels were left alone, and its verdict is another one.
         telemetry_dir: folder of all runs.
         run_dir: the new run's folder name.
 
@@ -161,7 +63,8 @@ def import_levels(path: Path, telemetry_dir: Path, run_dir: str) -> Imported:
         TelemetryUsageError: if the table is not as it must be, or the run exists; nothing is written.
         TelemetryFileError: if the table can't be read, or the run not be written.
     """
-    rows = sorted(read_levels(path), key=lambda row: (row.env, row.episode, row.epoch))
+    table = read_levels(path)
+    rows = table.rows
     target = telemetry_dir / run_dir
     if os.path.lexists(target):
         raise TelemetryUsageError(f"run {run_dir!r} exists already; choose another name with --run-dir")
@@ -173,6 +76,8 @@ def import_levels(path: Path, telemetry_dir: Path, run_dir: str) -> Imported:
             os.rename(Path(staging) / run_dir, target)
     except OSError as error:
         raise TelemetryFileError(f"can't write {target}: {error.strerror}") from None
+    for note in table.notes:
+        _log.warning("%s: %s", path.name, note)
     return Imported(
         run_dir=run_dir, rows=len(rows), level_changes=changes, envs=len({row.env for row in rows})
     )

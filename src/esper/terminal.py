@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import typer
 from typer.exceptions import TyperException
@@ -40,14 +40,19 @@ def show(text: str, end: str = "\n") -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        _give_up_output()
-        raise TelemetryUsageError(f"can't write to standard output: {error.strerror}") from error
+        _give_up(sys.stdout)
+        raise TelemetryUsageError(_no_output(error)) from error
 
 
-def _give_up_output() -> None:
+def _no_output(error: OSError) -> str:
+    why = "it is closed" if error.errno == errno.EBADF else error.strerror
+    return f"can't write to standard output: {why}"
+
+
+def _give_up(stream: TextIO) -> None:
     """Python would write the rest once more when it ends, and complain."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 
@@ -135,8 +140,13 @@ _EXTRA_OF = {
 }
 
 
+_TAKES_NO_MORE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""A full disk, a user's share of it, and the longest file that a process may write."""
+
+
 def run_app(app: typer.Typer) -> NoReturn:
     """Run a command line; exit with 0, 1 after one clear line on standard error, or 2 on wrong usage."""
+    _replace_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal can't show is no reason to fail
             stream.reconfigure(errors="backslashreplace")
@@ -155,10 +165,14 @@ def run_app(app: typer.Typer) -> NoReturn:
         sys.stderr.close()
         code = 0
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno == errno.EBADF and _output_is_closed():
+            text = _no_output(error)
+        elif error.errno in _TAKES_NO_MORE:
+            text = f"can't write: {error.strerror}"
+        else:
             raise
-        _give_up_output()  # the help page is printed by others
-        _fail(f"can't write: {error.strerror}", 1)
+        _give_up(sys.stdout)  # the help page is printed by others
+        _fail(text, 1)
     except (KeyboardInterrupt, typer.Abort):
         raise SystemExit(130) from None
     except RuntimeError as error:
@@ -166,6 +180,27 @@ def run_app(app: typer.Typer) -> NoReturn:
             raise
         raise SystemExit(130) from None
     raise SystemExit(code or 0)
+
+
+def _replace_closed_streams() -> None:
+    """Where a stream was closed, as by ``>&-``: output then fails as elsewhere, and errors go nowhere."""
+    number = 0
+    while number <= 2:  # a file that is opened later must not get the number of a stream
+        number = os.open(os.devnull, os.O_RDONLY)
+    os.close(number)
+    if sys.stdout is None:
+        sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+
+
+def _output_is_closed() -> bool:
+    """Whether standard output, or what stands for it, was not opened for writing."""
+    try:
+        os.write(sys.stdout.fileno(), b"")
+    except OSError as error:
+        return error.errno == errno.EBADF
+    return False
 
 
 def _fail_usage(error: TyperException) -> NoReturn:
@@ -178,5 +213,8 @@ def _fail_usage(error: TyperException) -> NoReturn:
 
 
 def _fail(text: str, code: int) -> NoReturn:
-    print(f"karn: {clean(text)}", file=sys.stderr)
+    try:
+        print(f"karn: {clean(text)}", file=sys.stderr, flush=True)
+    except OSError:  # there is nowhere left to say it
+        _give_up(sys.stderr)
     raise SystemExit(code)

@@ -13,7 +13,7 @@ import msgspec
 from esper.karn.collector import TelemetryCollector
 from esper.karn.settings import check_run_dir, event_file_name, new_run_dir
 from esper.leyline.errors import TelemetryUsageError
-from esper.simic.checkpoint import previous_of
+from esper.simic.checkpoint import other_world, previous_of, trained_by
 from esper.simic.config import TrainConfig
 from esper.simic.distributed import Alone, Group, World, agreed_run_dir, check_same, joined, rank_file
 from esper.simic.policies import make_policy
@@ -68,17 +68,36 @@ def run_training(
 
 def _check_run(world: World, group: Group, folder: Path, checkpoint: Path, *, resume: bool) -> None:
     """The same answer on every rank of the group, so that none waits for one that could not start."""
-    exists = (folder / event_file_name(world.rank, world.world_size)).exists()
-    if any(group.gather(exists)) and not resume:
+    if any(group.gather(_has_events(folder, world))) and not resume:
         raise TelemetryUsageError(
             f"run {folder.name!r} exists; give --resume to go on with it, or another --run-dir"
         )
+    if resume:
+        _check_world(world, group, folder, checkpoint)
     there = checkpoint.exists() or previous_of(checkpoint).exists()
     missing = [name for name in group.gather(None if there else checkpoint.name) if name is not None]
     if resume and missing:
         raise TelemetryUsageError(
             f"run {folder.name!r} has no checkpoint to resume from ({', '.join(missing)})"
         )
+
+
+def _has_events(folder: Path, world: World) -> bool:
+    """Not if the file is empty: a start leaves that which came to no event, for want of room or by Ctrl-C."""
+    events = folder / event_file_name(world.rank, world.world_size)
+    return events.exists() and events.stat().st_size > 0
+
+
+def _check_world(world: World, group: Group, folder: Path, checkpoint: Path) -> None:
+    """Fewer ranks would leave environments behind, and more have none to go on with."""
+    # A rank that has none of its own goes by the newest of the others.
+    others = sorted(
+        folder.glob(f"{Path(CHECKPOINT).stem}*.pt"), key=lambda path: path.stat().st_mtime_ns, reverse=True
+    )
+    known = (trained_by(path) for path in (checkpoint, previous_of(checkpoint), *others))
+    for before in group.gather(next(filter(None, known), None)):
+        if before is not None and before != world.world_size:
+            raise TelemetryUsageError(f"run {folder.name!r} {other_world(before, world.world_size)}")
 
 
 def _train(
@@ -112,8 +131,11 @@ def _train(
             )
     except KeyboardInterrupt:
         if world.rank == 0:
-            again = f"--run-dir {shlex.quote(name)} --resume"
-            print(f"karn: interrupted; to go on, give the same command with {again}", file=sys.stderr)
+            # The first event follows the first checkpoint: before it there may be nothing to go on from.
+            begun = resume or _has_events(telemetry_dir / name, world)
+            again = f"--run-dir {shlex.quote(name)}{' --resume' if begun else ''}"
+            do = "go on" if begun else "begin again"
+            print(f"karn: interrupted; to {do}, give the same command with {again}", file=sys.stderr)
         raise
 
 

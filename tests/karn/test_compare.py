@@ -167,7 +167,7 @@ def test_runs_without_internal_ops_say_what_is_not_measurable():
     assert "no event of a seed with levels" in gates["usage"].reason
     assert any(note.startswith("the runs differ in task") for note in found.notes)
     assert any(note.startswith("the control is") for note in found.notes)
-    assert "not recorded in either run: params at the end" in comparison_text(found)
+    assert "not known of either run: params at the end" in comparison_text(found)
 
 
 def test_an_empty_run_makes_nothing_measurable(tmp_path):

@@ -7,14 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from test_op_effect import EPISODES, FREE, HELD, by_method
 
 from effect_support import write_confounded
 from esper.karn.diagnosis import verdict_text
 from esper.karn.diagnosis.comparison_words import comparison_text
-from esper.karn.diagnosis.effect_words import effect_lines
-from esper.karn.diagnosis.op_effect import RANDOMISED, WEIGHTED, OpAnswer
+from esper.karn.diagnosis.effect_words import answer_lines, effect_lines
+from esper.karn.diagnosis.op_effect import RANDOMISED, WEIGHTED, EpisodeSums, OpAnswer
+from esper.karn.effects import op_effect
 from esper.karn.store.compare import compare_runs
 from esper.karn.store.effects import op_answer
 from esper.karn.store.evidence import thrash_verdict
@@ -194,3 +196,61 @@ def test_weighted_effects_of_a_run_with_a_holdout_are_not_spoiled_by_the_check(f
     found = by_method(answer(folder, "held"))[WEIGHTED]
     assert found.support is not None
     assert found.support.impossible == 0
+
+
+def test_a_run_that_records_every_fifth_epoch_says_so(folder: Path, tmp_path: Path) -> None:
+    events = read_events(folder / "held/events.jsonl")
+    strided = [e for e in events if e["event_type"] != "EPOCH_COMPLETED" or e["epoch"] % 5 == 1]
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in strided))
+    found = answer(tmp_path, "run", horizon=2).effects[0]
+    assert found.horizon == 10
+    assert found.support is not None
+    assert found.support.states > 0
+
+
+def test_epochs_whose_lines_were_lost_are_not_taken_for_the_next_one(folder: Path, tmp_path: Path) -> None:
+    events = read_events(folder / "held/events.jsonl")
+    lost = [e for e in events if e["event_type"] != "EPOCH_COMPLETED" or e["epoch"] % 7 != 3]
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in lost))
+    whole, found = answer(folder, "held").effects[0], answer(tmp_path, "run").effects[0]
+    assert whole.support is not None
+    assert found.support is not None
+    assert found.horizon == 1
+    assert found.support.left_out > 0
+    assert found.support.states + found.support.left_out <= whole.support.states
+
+
+def test_beyond_chance_is_said_of_what_survives_four_looks() -> None:
+    """Without an effect one 95 % interval in twenty leaves 0 out, and a run's answer has four of them."""
+    claimed = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        sums = []
+        for _ in range(20):
+            op, noop = rng.normal(size=(2, 2, 10))
+            sums.append(sums_of_means(op, noop))
+        effect = op_effect("GROW_INTERNAL", RANDOMISED, sums)
+        claimed += effect.accuracy_beyond != 0 or effect.loss_beyond != 0
+    assert claimed <= 15
+
+
+def sums_of_means(op: Any, noop: Any) -> EpisodeSums:
+    """An episode of ten decisions of each kind, all of one weight; rows are accuracy and loss."""
+    n = op.shape[1]
+    arms = {f"{what}_{arm}": float(n) for what in ("w", "ww", "pw", "pww") for arm in ("op", "noop")}
+    return EpisodeSums(
+        states=2 * n, n_op=n, n_noop=n, **arms,
+        accuracy_op=float(op[0].sum()), loss_op=float(op[1].sum()),
+        accuracy_noop=float(noop[0].sum()), loss_noop=float(noop[1].sum()),
+        in_overlap=2 * n, under_floor=0, min_op=0.5, min_noop=0.5, left_out=0,
+    )  # fmt: skip
+
+
+def test_advice_begins_with_what_costs_nothing(folder: Path) -> None:
+    far = answer(folder, "free", horizon=900, env_id=1)
+    advice = answer_lines(far)[-2]
+    assert advice.startswith(
+        "To have it told, ask of the whole run, or ask for a shorter horizon, or train again"
+    )

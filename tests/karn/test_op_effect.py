@@ -249,4 +249,4 @@ def test_an_episodes_sums_are_what_sql_selects(store: Store) -> None:
     from esper.karn.store import effects_sql
 
     columns = set(store.select(effects_sql.EPISODE_SUMS, ["free", None, 1, None, None]).columns)
-    assert columns == {*EpisodeSums.__struct_fields__, "method", "op_name", "holdout"}
+    assert columns == {*EpisodeSums.__struct_fields__, "method", "op_name", "holdout", "stride"}

@@ -34,6 +34,13 @@ def test_with_one_slot_the_joint_probability_is_the_ops_own(tmp_path):
     assert clue.numbers["n"] == 19
 
 
+def test_a_holdouts_coin_is_no_part_of_it(tmp_path):
+    held = {"intended_op": LifecycleOp.GROW_INTERNAL, "intended_slot": "a", "holdout_probability": 0.7}
+    clue = flip(tmp_path, ["a"], probability=0.3 * 0.9, **held)
+    assert clue.numbers["probability"] == pytest.approx(0.9)
+    assert "reverses deliberately" in clue.text
+
+
 def test_with_several_slots_it_is_divided_by_the_slots_own(tmp_path):
     slots = ["a", "b", "c", "d"]
     clue = flip(tmp_path, slots, probability=0.25, slot_probs=dict.fromkeys(slots, 0.25))

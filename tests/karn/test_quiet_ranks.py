@@ -95,6 +95,19 @@ def test_one_that_never_wrote_an_event_is_not_said_to_have_an_old_one(tmp_path: 
     assert text == "rank 1: not finished, fell silent with no event yet, 3 epochs behind the others"
 
 
+def test_a_training_that_has_just_begun_is_running_and_not_silent(tmp_path: Path) -> None:
+    sink = TelemetryCollector(tmp_path, "run")
+    try:
+        assert (tmp_path / "run/events.jsonl").stat().st_size == 0
+        assert said(tmp_path) == ([], [])
+        with closing(open_store(tmp_path)) as store:
+            assert store.run("run").status == "running"
+    finally:
+        sink.close()
+    with closing(open_store(tmp_path)) as store:
+        assert store.run("run").status == "empty"
+
+
 def test_a_finished_run_has_no_quiet_rank(tmp_path: Path) -> None:
     with TelemetryCollector(tmp_path, "run") as sink, InternalOpRecorder(sink) as recorder:
         recorder.training_started()

@@ -79,6 +79,14 @@ class TestTraining:
             assert shown.wait() == 0
         assert read_events(tmp_path / "run/events.jsonl")[-1]["event_type"] == "TRAINING_FINISHED"
 
+    def test_goes_on_when_the_viewer_is_closed_while_it_starts(self, tmp_path):
+        with terminal(karn(*TRAIN, *SHORT, "--sanctum", "-d", tmp_path), ENVIRONMENT) as shown:
+            shown.press("q")
+            assert shown.wait() == 0
+            assert b"Traceback" not in shown.output
+            assert b"the viewer ended with an error" not in shown.output
+        assert read_events(tmp_path / "run/events.jsonl")[-1]["event_type"] == "TRAINING_FINISHED"
+
     @linux
     def test_survives_a_viewer_that_is_killed(self, tmp_path):
         with terminal(karn(*TRAIN, *MIDDLING, "--sanctum", "-d", tmp_path), ENVIRONMENT) as shown:

@@ -52,7 +52,7 @@ async def test_the_page_of_a_slot_fits_80_columns(tmp_path):
         await pilot.press("enter")
         await pilot.pause()
         page = screen_text(app)
-        assert "p: the policy's probability" in page
+        assert "p: its probability as carried out" in page
         assert "…" not in page
         await pilot.press("G")
         await pilot.pause()
@@ -60,3 +60,23 @@ async def test_the_page_of_a_slot_fits_80_columns(tmp_path):
     ops = [line.strip("│ ▁▂▃▄▅▆▇█") for line in lines if "→" in line]
     assert ops[0].split() == ["0", "7", "▼", "2", "→", "1", "reversal", "-1.0000", "+80.00", "0.25"]
     assert "+ germinated at level 1" in "\n".join(lines)
+
+
+async def test_the_probability_of_an_op_under_a_holdout_is_called_that_of_what_was_carried_out(tmp_path):
+    """The policy chose it with 0.50; the decision, and so the delta, has what the holdout left of it."""
+    grow = LifecycleOp.GROW_INTERNAL
+    held = {"intended_op": grow, "intended_slot": "r0c0", "holdout_probability": 0.1}
+    with training(tmp_path) as recorder:
+        recorder.seed_added(0, "r0c0", 1, 4)
+        recorder.epoch_end(0, 1, 1.0, 0.5)
+        recorder.decision(0, "r0c0", grow, probability=0.45, **held)
+        recorder.level_changed(0, "r0c0", 1, 2)
+        recorder.epoch_end(0, 2, 1.0, 0.5)
+    app = viewer(tmp_path)
+    async with app.run_test(size=(80, 40)) as pilot:
+        await pilot.press("enter")
+        await pilot.pause()
+        page = screen_text(app)
+    assert "0.45" in page
+    assert "p: its probability as carried out" in page
+    assert "policy" not in page

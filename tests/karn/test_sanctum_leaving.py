@@ -9,9 +9,11 @@ import signal
 import sys
 
 import pytest
-from sanctum_screens import viewer
+from sanctum_screens import settle, viewer
 from terminal_support import terminal
 
+from esper.karn.sanctum.screens.main import MainScreen
+from esper.karn.sanctum.screens.page import Page
 from support import ROOT
 
 COMMAND = [sys.executable, "-m", "esper", "sanctum", "oscillate", "-d", str(ROOT / "examples/telemetry")]
@@ -47,6 +49,13 @@ def test_keys_in_the_same_read_as_the_last_one_do_no_harm(keys):
         assert shown.wait() == 0
     assert b"Traceback" not in shown.output
     assert b"NoMatches" not in shown.output
+
+
+def test_a_q_that_was_typed_before_the_screen_is_up_ends_a_viewer_that_starts():
+    with terminal(COMMAND, ENVIRONMENT) as shown:
+        shown.press("q")
+        assert shown.wait() == 0
+    assert b"Traceback" not in shown.output
 
 
 @pytest.mark.parametrize(("keys", "shows"), [("/q1\r", "no slot matches 'q1'"), ("fqx", "filter qx")])
@@ -114,3 +123,36 @@ async def test_a_command_that_was_under_way_when_the_viewer_was_told_to_end_open
         app.exit()
         assert not await app.run_action("open")
         assert len(app.screen_stack) == 1
+
+
+def end_while_it_is_put_together(monkeypatch, screen):
+    compose = screen.compose
+
+    def told_to_end(self):
+        self.app.exit()
+        yield from compose(self)
+
+    monkeypatch.setattr(screen, "compose", told_to_end)
+
+
+async def test_a_viewer_that_is_told_to_end_while_it_starts_shows_nothing(monkeypatch):
+    end_while_it_is_put_together(monkeypatch, MainScreen)
+    app = viewer(ROOT / "examples/telemetry", "oscillate")
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        app._poll_and_refresh()
+        app.show_now()
+        app.show_rows()
+    assert app.return_code == 0
+    assert app.rows == ()
+
+
+@pytest.mark.parametrize("action", ["open", "runs"])
+async def test_a_viewer_that_is_told_to_end_while_a_page_opens_fills_none(monkeypatch, action):
+    app = viewer(ROOT / "examples/telemetry", "oscillate")
+    async with app.run_test() as pilot:
+        await settle(pilot)
+        end_while_it_is_put_together(monkeypatch, Page)
+        await app.run_action(action)
+        await pilot.pause()
+    assert app.return_code == 0

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from sanctum_support import fixed_now, fixed_recorder, play, read, thrashing_run, training
+from sanctum_support import fixed_now, fixed_recorder, play, read, thrashing_run, training, zigzag
 
 import esper.karn.sanctum
 from esper.karn.sanctum.once import once_json, once_text
@@ -85,6 +85,49 @@ class TestData:
             recorder.seed_added(0, "\x1b[31m", 1, 4)
             play(recorder, 0, "\x1b[31m", [1, 2])
         assert once_json(tmp_path)["rows"][0]["slot_id"] == "\x1b[31m"
+
+
+@pytest.fixture
+def pruned(tmp_path):
+    """Two slots that thrash, the seed of one of them pruned; another seed was pruned without an op."""
+    recorder = fixed_recorder(tmp_path, "run")
+    recorder.training_started()
+    for slot in ("r0c0", "r0c1", "r0c2"):
+        recorder.seed_added(0, slot, 2, 4)
+    last = play(recorder, 0, "r0c0", zigzag(2, 3, 40))
+    play(recorder, 0, "r0c1", zigzag(2, 3, 40), first_epoch=last + 1)
+    recorder.seed_removed(0, "r0c1", "no gain")
+    recorder.seed_removed(0, "r0c2", "no gain")
+    return tmp_path
+
+
+class TestSlotsWithoutASeed:
+    def test_are_counted_and_named_in_the_text(self, pruned):
+        lines = once_text(pruned).splitlines()
+        assert lines[2].startswith("✖ thrashing in 2 of 2 judged slots")
+        assert "1 slot, 1 more holds no seed: env 0 r0c1 (thrashing)" in lines
+
+    def test_are_in_the_text_where_no_slot_has_a_row(self, tmp_path):
+        with training(tmp_path) as recorder:
+            for slot in range(5):
+                recorder.seed_added(0, f"r{slot}c0", 2, 4)
+                play(recorder, 0, f"r{slot}c0", [2, 3], first_epoch=slot + 1)
+                recorder.seed_removed(0, f"r{slot}c0", "no gain")
+        text = " ".join(once_text(tmp_path).split())
+        assert "5 slots hold no seed: env 0 r0c0 (insufficient data), env 0 r1c0" in text
+        assert "env 0 r2c0 (insufficient data) and 2 more" in text
+
+    def test_are_in_the_data_with_their_judgements(self, pruned):
+        data = json.loads(json.dumps(once_json(pruned)))
+        assert [row["slot_id"] for row in data["rows"]] == ["r0c0"]
+        (slot,) = data["without_seed"]
+        assert slot == next(verdict for verdict in data["slots"] if verdict["slot_id"] == "r0c1")
+        assert (slot["env_id"], slot["thrashing"], slot["free_reversal_rate"]) == (0, True, 1.0)
+        assert slot["n_free_pairs"] >= 30
+
+    def test_are_none_where_every_judged_slot_has_a_row(self, folder):
+        assert once_json(folder)["without_seed"] == []
+        assert "no seed" not in once_text(folder)
 
 
 class TestBadInput:

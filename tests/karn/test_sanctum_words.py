@@ -9,7 +9,7 @@ import pytest
 from picture_states import one_slot
 from rich.cells import cell_len
 from rich.console import Console
-from sanctum_screens import screen_text, text_of, viewer
+from sanctum_screens import screen_text, settle, text_of, viewer
 from sanctum_support import COURSES, LATER, START, fixed_recorder, play, read, thrashing_run, zigzag
 
 from esper.karn.diagnosis import Effect
@@ -22,7 +22,7 @@ from esper.karn.sanctum.header import header_text
 from esper.karn.sanctum.screens.help import help_text
 from esper.karn.sanctum.screens.slot_text import op_text
 from esper.karn.sanctum.state import RunPosition, SlotInternalState, SlotOp
-from esper.karn.sanctum.text import size_text, table_title
+from esper.karn.sanctum.text import size_text, table_title, trend_legend
 from esper.karn.sanctum.verdict_line import fitting_verdict, share_named, verdict_text
 from esper.karn.sanctum.widgets.lines import broken
 
@@ -233,6 +233,63 @@ class TestFrames:
         assert table_title("thrash", "env:1", 9, 1152) == "Internal Levels · filter env:1: 9 of 1,152"
         assert table_title("thrash", "", 0, 0) == "Internal Levels"
 
+    @pytest.mark.parametrize(
+        ("cells", "title"),
+        [
+            (None, "Internal Levels · 4 slots, 1 more holds no seed"),
+            (47, "Internal Levels · 4 slots, 1 more holds no seed"),
+            (46, "4 slots, 1 more holds no seed"),
+            (28, "4 slots, 1 empty"),
+            (15, "1 empty slot"),
+        ],
+    )
+    def test_the_table_says_how_many_slots_have_no_row_in_as_many_words_as_fit(self, cells, title):
+        assert table_title("thrash", "", 4, 4, without_seed=1, cells=cells) == title
+
+    def test_slots_without_a_row_are_counted_beside_a_filter_and_where_there_is_no_other(self):
+        title = table_title("level", "env:1", 2, 9, without_seed=2)
+        assert title == "Internal Levels · by level · filter env:1: 2 of 9, 2 more hold no seed"
+        assert table_title("level", "env:1", 2, 9, without_seed=2, cells=20) == "2 of 9, 2 empty"
+        assert table_title("thrash", "", 0, 0, without_seed=1) == "Internal Levels · 1 slot holds no seed"
+
+    async def test_a_pruned_seed_leaves_the_table_but_not_its_heading(self, tmp_path):
+        recorder = fixed_recorder(tmp_path, "run")
+        for env in range(2):
+            recorder.seed_added(env, "r0", 2, 4)
+            play(recorder, env, "r0", zigzag(2, 3, 30))
+        app = viewer(tmp_path)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await settle(pilot)
+            assert "Internal Levels · 2 slots ─" in screen_text(app)
+            recorder.seed_removed(0, "r0", "no gain")
+            app._poll_and_refresh()
+            await pilot.pause()
+            assert "✖ thrashing in 2 of 2 judged slots" in screen_text(app)
+            assert "Internal Levels · 1 slot, 1 more holds no seed ─" in screen_text(app)
+            for columns, heading in {
+                53: "Internal Levels · 1 slot, 1 more holds no seed",
+                20: "1 empty slot",
+            }.items():
+                await pilot.resize_terminal(columns, 24)
+                await pilot.pause()
+                assert f"─ {heading} ─" in screen_text(app)
+            await pilot.resize_terminal(80, 24)
+            for query, heading in {
+                "env:0": "filter env:0: 0 of 1, 1 more holds no seed",
+                "env:1": "filter env:1: 1 of 1 ─",
+                "thrashing": "filter thrashing: 1 of 1, 1 more holds no seed",
+                "rank:0": "filter rank:0: 1 of 1 ─",
+            }.items():
+                await pilot.press("f", *query, "enter")
+                await pilot.pause()
+                assert heading in screen_text(app)
+                await pilot.press("escape")
+            recorder.seed_removed(1, "r0", "no gain")
+            app._poll_and_refresh()
+            await pilot.pause()
+            assert "Internal Levels · 2 slots hold no seed ─" in screen_text(app)
+            assert "no slot holds a seed now" in screen_text(app)
+
     async def test_another_heading_paints_the_frame_alone(self, tmp_path):
         recorder = fixed_recorder(tmp_path, "run")
         recorder.seed_added(0, "r0", 1, 4)
@@ -278,3 +335,14 @@ class TestFrames:
 def test_a_small_size_is_not_nothing():
     sizes = [size_text(n) for n in (0, 4_900, 999_900, 999_999, 48_000_000)]
     assert sizes == ["0.0 kB", "4.9 kB", "999.9 kB", "1.0 MB", "48.0 MB"]
+
+
+def test_the_sign_of_a_seed_without_an_op_is_explained_as_what_it_is(tmp_path):
+    recorder = fixed_recorder(tmp_path, "run")
+    recorder.seed_added(0, "r0", 1, 4)
+    for epoch in range(1, 4):
+        recorder.epoch_end(0, epoch, 1.0, 0.5)
+    (row,) = read(tmp_path).slots.values()
+    assert row.trend == "stable"
+    assert f"{UNICODE.trends['stable']} no op in the last 10 epochs" in trend_legend()
+    assert "unchanged" not in trend_legend()

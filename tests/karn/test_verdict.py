@@ -207,13 +207,30 @@ def test_a_slot_that_is_not_named_has_no_since(tmp_path, run):
 # Whether levels settled.
 
 
-def test_epochs_of_later_episodes_count_towards_calm(tmp_path, run):
+def test_a_later_episode_counts_towards_calm_if_it_lasts_long_enough(tmp_path, run):
     run.walk([1, 2], first_epoch=5)
     run.epochs(6)
-    run.epochs(8, episode_idx=1)
+    run.epochs(9, episode_idx=1)
     assert only_slot(run.verdict(tmp_path / "nine")).settled is False
-    run.epochs(9, episode_idx=2)
+    run.epochs(10, episode_idx=2)
     assert only_slot(run.verdict(tmp_path / "more")).settled is True
+
+
+def test_a_new_seed_is_no_settled_level(tmp_path, run):
+    run.walk([1, 2], first_epoch=5)
+    run.epochs(6)
+    run.epochs(12, episode_idx=1)
+    place = {"env_id": 0, "slot_id": "r0c0", "episode_idx": 1}
+    run.add("SEED_GERMINATED", epoch=9, level=1, max_level=4, **place)
+    assert only_slot(run.verdict(tmp_path / "new")).settled is False
+
+
+def test_ops_that_come_in_a_burst_are_rare_in_a_long_episode(tmp_path, run):
+    run.walk([1, 2, 3], first_epoch=5)
+    run.epochs(10)
+    run.epochs(10, episode_idx=1)
+    (env,) = run.verdict(tmp_path).environments
+    assert (env.internal_op_rate, env.op_rate_band) == (0.1, "healthy")
 
 
 def test_an_episode_that_ended_calm_is_a_settled_one(tmp_path, run):

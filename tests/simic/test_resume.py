@@ -152,7 +152,7 @@ class TestCheckpointFile:
         with pytest.raises(CheckpointError, match="the checkpoint can't be written: Is a directory"):
             train(SHORT, sink, checkpoint_path=tmp_path / "full.pt")
         (tmp_path / "taken.pt").mkdir()
-        with pytest.raises(CheckpointError, match=r"taken\.pt can't be replaced: Is a directory"):
+        with pytest.raises(CheckpointError, match=r"taken\.pt of an earlier training can't be removed: "):
             train(SHORT, sink, checkpoint_path=tmp_path / "taken.pt")
         assert sink.events == []
         assert sorted(path.name for path in tmp_path.iterdir()) == ["full.pt.tmp", "taken.pt"]
@@ -177,3 +177,24 @@ class TestCheckpointFile:
         assert [there[done] for done in (3, 6, 12, 14, 15, 16)] == [3, 3, 3, 3, 7, 8]
         (record,) = caplog.records
         assert record.getMessage().startswith("the checkpoint can't be written: Is a directory; the training")
+
+    @pytest.mark.parametrize("full_from", [4, 15])
+    def test_an_end_that_was_not_kept_is_told_with_what_was(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture, full_from: int
+    ) -> None:
+        """No room from then to the end at epoch 8 of episode 1: for five checkpoints, or the last alone."""
+        checkpoint = tmp_path / "checkpoint.pt"
+
+        def on_epoch(progress: Progress) -> None:
+            if progress.done == full_from:
+                (tmp_path / "checkpoint.pt.tmp").mkdir()
+
+        train(SHORT, ListSink(), on_epoch=on_epoch, checkpoint_path=checkpoint)
+        kept = {4: "episode 0 epoch 3", 15: "episode 1 epoch 7"}[full_from]
+        *earlier, last = [record.getMessage() for record in caplog.records]
+        assert last == (
+            "the checkpoint can't be written: Is a directory; the end of the training was not kept: "
+            f"the newest checkpoint is of {kept}, and "
+            "--resume with more episodes would train again from there"
+        )
+        assert [("the training goes on" in said) for said in earlier] == [True] * (full_from == 4)

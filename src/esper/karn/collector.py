@@ -162,11 +162,14 @@ class TelemetryCollector:
         self._writer.flush()
 
     def close(self) -> None:
-        """Write what is buffered and close the file; later events are counted as dropped."""
+        """Write what is buffered and close the file; later events are counted as dropped.
+
+        Interrupted, as by Ctrl-C, it goes on when it is called again, or when the process ends.
+        """
         if self._closed:
             return
-        self._closed = True
         self._writer.close()
+        self._closed = True  # only now, or what an interrupted close leaves would be lost
         _open_collectors.discard(self)
 
     def _close_in_child(self) -> None:

@@ -34,6 +34,7 @@ from esper.karn.diagnosis.op_effect import (
     FLOOR,
     OVERLAP,
     RANDOMISED,
+    SURE,
     EpisodeSums,
     OpEffect,
     refusal,
@@ -129,9 +130,11 @@ def op_effect(
     support = support_of(episodes)
     refused = NO_STATE if support is None else refusal(method, support)
     accuracy = loss = Interval(None)
+    beyond = [0, 0]
     if refused is None:
         some = [episode for episode in episodes if episode.states]
         accuracy, loss = difference(some, "accuracy"), difference(some, "loss")
+        beyond = [_side(difference(some, outcome, SURE)) for outcome in ("accuracy", "loss")]
     return OpEffect(
         op_name=op_name,
         method=method,
@@ -140,12 +143,14 @@ def op_effect(
         refused=refused,
         accuracy=accuracy,
         loss=loss,
+        accuracy_beyond=beyond[0],
+        loss_beyond=beyond[1],
         support=support,
     )
 
 
-def difference(episodes: Sequence[EpisodeSums], outcome: str) -> Interval:
-    """The op's weighted mean less NOOP's, with the cluster jackknife's 95 % interval.
+def difference(episodes: Sequence[EpisodeSums], outcome: str, confidence: float = CONFIDENCE) -> Interval:
+    """The op's weighted mean less NOOP's, with the cluster jackknife's interval.
 
     With d_g the difference without episode g less the difference, and G episodes, the variance is
     (G - 1) / G sum d_g^2 (B. Efron, The Jackknife, the Bootstrap and Other Resampling Plans, 1982). The
@@ -156,6 +161,7 @@ def difference(episodes: Sequence[EpisodeSums], outcome: str) -> Interval:
     Args:
         episodes: their sums; both arms need a decision in at least two of them.
         outcome: ``accuracy`` or ``loss``.
+        confidence: of the interval.
     """
     names = (f"{outcome}_op", "w_op", f"{outcome}_noop", "w_noop")
     sums = np.array([[getattr(episode, name) for name in names] for episode in episodes], dtype=np.float64)
@@ -167,8 +173,15 @@ def difference(episodes: Sequence[EpisodeSums], outcome: str) -> Interval:
     most = len(episodes) - 1
     spread = (squares**2).sum() - square**2 / len(episodes)
     degrees = np.clip(2 * square**2 / spread, 1, most) if spread > 0 else most
-    half = stdtrit(degrees, (1 + CONFIDENCE) / 2) * np.sqrt(most / len(episodes) * square)
+    half = stdtrit(degrees, (1 + confidence) / 2) * np.sqrt(most / len(episodes) * square)
     return Interval(float(value), float(value - half), float(value + half))
+
+
+def _side(interval: Interval) -> int:
+    """+1 where the interval lies above 0, -1 below, 0 where it holds 0."""
+    if interval.low is None or interval.high is None:
+        return 0
+    return int(interval.low > 0) - int(interval.high < 0)
 
 
 def _difference(sums: Floats) -> Floats:

@@ -13,9 +13,18 @@ import torch
 
 from esper.leyline.errors import KarnError
 from esper.simic.config import TrainConfig
-from esper.simic.distributed import Alone, Group
+from esper.simic.distributed import Alone, Group, World
 
-__all__ = ["CheckpointError", "UnwrittenError", "load_checkpoint", "previous_of", "save_checkpoint"]
+__all__ = [
+    "CheckpointError",
+    "UnwrittenError",
+    "discard_checkpoints",
+    "load_checkpoint",
+    "other_world",
+    "previous_of",
+    "save_checkpoint",
+    "trained_by",
+]
 
 VERSION = 1
 MAY_DIFFER = {"n_episodes", "checkpoint_every", "threads"}
@@ -40,8 +49,32 @@ def previous_of(path: Path) -> Path:
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
+def discard_checkpoints(path: Path, group: Group | None = None) -> None:
+    """Remove what an earlier training left in the place of a new one's checkpoints.
+
+    Otherwise ranks that are killed early could have one of that training in common, and go on with it.
+
+    Raises:
+        CheckpointError: if a file can't be removed; on every rank of the group.
+        RankLostError: if a rank is gone.
+    """
+    problem = ""
+    try:
+        for each in (path, previous_of(path)):
+            each.unlink(missing_ok=True)
+    except OSError as error:
+        problem = f"{error.filename} of an earlier training can't be removed: {error.strerror}"
+    for told in (group or Alone()).gather(problem):
+        if told:
+            raise CheckpointError(told)
+
+
 def save_checkpoint(
-    path: Path, config: TrainConfig, state: dict[str, Any], group: Group | None = None
+    path: Path,
+    config: TrainConfig,
+    state: dict[str, Any],
+    group: Group | None = None,
+    world: World | None = None,
 ) -> None:
     """Replace ``path`` by a checkpoint of ``state``, in one step.
 
@@ -53,6 +86,7 @@ def save_checkpoint(
         config: of the training.
         state: plain lists, dicts, numbers and tensors, with ``episode`` and ``epoch``.
         group: the ranks that share something.
+        world: this process among all ranks of the training, whether they share something or not.
 
     Raises:
         UnwrittenError: if there is no room for a new file, on every rank of the group; an older
@@ -60,10 +94,11 @@ def save_checkpoint(
         CheckpointError: if the new file can't take the place of the old one.
         RankLostError: if a rank is gone; the older one is still whole.
     """
-    group = group or Alone()
+    group, world = group or Alone(), world or World()
     temporary = path.with_name(f"{path.name}.tmp")  # one that a kill left behind is written over
     content = io.BytesIO()  # torch's own writer does not say why a disk takes no more
-    torch.save({"version": VERSION, "config": msgspec.to_builtins(config), "state": state}, content)
+    place = {"rank": world.rank, "world_size": world.world_size}
+    torch.save({"version": VERSION, "config": msgspec.to_builtins(config), "state": state} | place, content)
     try:
         problem = _written(temporary, content)
         # All have the one before: nobody is further than one ahead.
@@ -103,24 +138,43 @@ def _sync(folder: Path) -> None:
         os.close(opened)
 
 
-def load_checkpoint(path: Path | None, config: TrainConfig, group: Group | None = None) -> dict[str, Any]:
+def trained_by(path: Path) -> int | None:
+    """How many ranks the training of a checkpoint had; None if it can't be read, or is too old to say."""
+    try:
+        world_size = torch.load(path, weights_only=True, mmap=True).get("world_size")
+    except (
+        Exception
+    ):  # torch raises whatever its zip and pickle readers do; load_checkpoint says what is wrong
+        return None
+    return world_size if isinstance(world_size, int) else None
+
+
+def other_world(before: int, now: int) -> str:
+    """What to say of a training whose ranks have become more or fewer."""
+    ranks = "1 rank" if before == 1 else f"{before} ranks"
+    return f"was trained by {ranks}, and {now} would go on: start as many"
+
+
+def load_checkpoint(
+    path: Path | None, config: TrainConfig, group: Group | None = None, world: World | None = None
+) -> dict[str, Any]:
     """The state that ``save_checkpoint`` wrote; with several ranks in the group, the newest that all have.
 
     Raises:
-        CheckpointError: if there is none, it is damaged, it was made with another config, or the ranks
-            have none in common. Every rank of the group raises it then.
+        CheckpointError: if there is none, it is damaged, it was made with another config, by more or fewer
+            ranks or by another one, or the ranks have none in common. Every rank of the group raises it then.
         RankLostError: if a rank is gone.
     """
     if path is None:
         raise CheckpointError("no checkpoint to resume from: name its file")
-    group = group or Alone()
+    group, world = group or Alone(), world or World()
     if group.world_size == 1:
-        return _load(path, config)
+        return _load(path, config, world)
     found: dict[Moment, tuple[Path, Saved]] = {}
     problem = ""
     for each in (path, previous_of(path)):
         try:
-            state = _load(each, config)
+            state = _load(each, config, world)
         except CheckpointError as error:
             problem = problem or str(error)
         else:
@@ -143,7 +197,7 @@ def load_checkpoint(path: Path | None, config: TrainConfig, group: Group | None 
     return state
 
 
-def _load(path: Path, config: TrainConfig) -> Saved:
+def _load(path: Path, config: TrainConfig, world: World) -> Saved:
     if not path.is_file():
         raise CheckpointError(f"no checkpoint to resume from at {path}")
     try:
@@ -153,6 +207,12 @@ def _load(path: Path, config: TrainConfig) -> Saved:
         raise CheckpointError(f"{path} is not a whole checkpoint ({type(error).__name__})") from error
     if version != VERSION:
         raise CheckpointError(f"{path} has checkpoint version {version}; this program reads {VERSION}")
+    # One of an earlier program does not say whose it is.
+    rank, world_size = saved.get("rank", world.rank), saved.get("world_size", world.world_size)
+    if world_size != world.world_size:
+        raise CheckpointError(f"what {path} holds {other_world(world_size, world.world_size)}")
+    if rank != world.rank:
+        raise CheckpointError(f"{path} is of rank {rank}, and this is rank {world.rank}")
     # What the program that wrote it did not know yet had its default.
     then = _settings(msgspec.to_builtins(TrainConfig())) | _settings(saved_config)
     differing = [

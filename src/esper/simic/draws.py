@@ -1,13 +1,20 @@
-"""What a draw by Python's own random numbers needs: its state in a checkpoint, the entropy of its odds."""
+"""What random draws need: a seed of their own, their state in a checkpoint, the entropy of their odds."""
 
 from __future__ import annotations
 
+import hashlib
 import math
 import random
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["draws_state", "entropy_of", "restore_draws"]
+__all__ = ["derived_seed", "draws_state", "entropy_of", "restore_draws"]
+
+
+def derived_seed(seed: int, what: str, index: int) -> int:
+    """A seed of its own for each part of a training; neighbouring ones have nothing in common."""
+    digest = hashlib.blake2b(f"{seed}/{what}/{index}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
 
 
 def draws_state(draws: random.Random) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from esper.simic.config import PPOConfig, TrainConfig
 from esper.simic.decisions import Decision, Observation
 from esper.simic.distributed import Group
 from esper.simic.features import NOOP, OPS, encode, feature_count, masks
-from esper.simic.rollout import Batch, Rollout, batch_of
+from esper.simic.rollout import Batch, Rollout, batch_of, explained_variance
 
 __all__ = ["ActorCritic", "PPOPolicy"]
 
@@ -126,9 +126,7 @@ class PPOPolicy:
 
     def episode_ended(self) -> PPOUpdateCompletedPayload:
         """Learn from the episode that every environment has just ended."""
-        batch = batch_of(self._rollouts, self._config.gamma, self._config.gae_lambda)
-        spread = batch.returns.var(correction=0).clamp_min(1e-12)
-        explained = 1 - (batch.returns - batch.values).var(correction=0) / spread
+        batch = batch_of(self._rollouts, self._config.gamma, self._config.gae_lambda, self._group)
         n_epochs = len(self._rollouts[0].ops)
         self._updates += 1
         self.forget()
@@ -149,7 +147,7 @@ class PPOPolicy:
             clip_fraction=means[3],
             grad_norm=means[4],
             kl_divergence=float(divergence[0]),
-            explained_variance=float(explained),
+            explained_variance=explained_variance(batch.returns, batch.values),
             lr=self._config.lr,
             entropy_coef=self._config.entropy_coef,
             batch=self._updates,

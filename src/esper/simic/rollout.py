@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-__all__ = ["Batch", "Rollout", "advantage_estimates", "batch_of"]
+from esper.simic.distributed import Group
+
+__all__ = ["Batch", "Rollout", "advantage_estimates", "batch_of", "explained_variance"]
 
 
 @dataclass(slots=True)
@@ -44,7 +46,7 @@ class Batch:
     values: Tensor
     """What its critic expected."""
     advantages: Tensor
-    """How much better it went than expected; of mean 0 and standard deviation 1 over the batch."""
+    """How much better it went than expected; of mean 0 and standard deviation 1 over those of all ranks."""
     returns: Tensor
     """What the critic should have expected."""
 
@@ -53,17 +55,23 @@ class Batch:
         return Batch(*(getattr(self, name)[index] for name in self.__slots__))
 
 
-def batch_of(rollouts: Sequence[Rollout], gamma: float, gae_lambda: float) -> Batch:
-    """The whole episodes of all environments as one batch.
+def batch_of(rollouts: Sequence[Rollout], gamma: float, gae_lambda: float, group: Group) -> Batch:
+    """The whole episodes of all environments of this rank as its part of one batch.
 
     Args:
         rollouts: one for each environment, with a reward for each decision.
         gamma: discount of rewards.
         gae_lambda: how far advantages trust rewards (1) rather than the critic (0).
+        group: the ranks whose parts make up the batch.
+
+    Raises:
+        RankLostError: if a rank is gone.
     """
     estimates = torch.cat(
         [advantage_estimates(one.rewards, one.values, gamma, gae_lambda) for one in rollouts]
     )
+    # Each rank's own mean would hide that it went better on one rank than on another.
+    of_all_ranks = torch.cat(group.gather(estimates))
     values = torch.tensor([value for one in rollouts for value in one.values])
     return Batch(
         features=torch.stack([row for one in rollouts for row in one.features]),
@@ -74,9 +82,26 @@ def batch_of(rollouts: Sequence[Rollout], gamma: float, gae_lambda: float) -> Ba
         log_probs=torch.tensor([share for one in rollouts for share in one.log_probs]),
         values=values,
         # A batch may be a single decision, which has no spread but 0.
-        advantages=(estimates - estimates.mean()) / (estimates.std(correction=0) + 1e-8),
+        advantages=(estimates - of_all_ranks.mean()) / (of_all_ranks.std(correction=0) + 1e-8),
         returns=estimates + values,
     )
+
+
+def explained_variance(returns: Tensor, values: Tensor) -> float | None:
+    """Share of the returns' variance that the critic's values explain, at most 1.
+
+    ``1 - Var(returns - values) / Var(returns)``, as in P. Dhariwal et al., "OpenAI Baselines", 2017
+    (common/math_util.py). None where the returns are all the same but for rounding: it is undefined there.
+
+    Args:
+        returns: float32 of shape (decisions,).
+        values: what the critic expected; of the same shape.
+    """
+    spread = returns.var(correction=0)
+    rounding = torch.finfo(returns.dtype).eps * (returns.abs() + values.abs()).max()
+    if spread <= rounding.square():
+        return None
+    return float(1 - (returns - values).var(correction=0) / spread)
 
 
 def advantage_estimates(

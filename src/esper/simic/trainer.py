@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,9 +14,10 @@ import msgspec
 import torch
 
 from esper.leyline.events import RankSink
-from esper.simic.checkpoint import UnwrittenError, load_checkpoint, save_checkpoint
+from esper.simic.checkpoint import UnwrittenError, discard_checkpoints, load_checkpoint, save_checkpoint
 from esper.simic.config import TrainConfig
 from esper.simic.distributed import Alone, Group, World
+from esper.simic.draws import derived_seed
 from esper.simic.environment import Environment, Outcome
 from esper.simic.holdout import Holdout
 from esper.simic.policies import make_policy
@@ -85,13 +85,13 @@ def train(
         world: this process among the ranks; a single one where None.
         group: what the ranks share things through; needed where ``config.shares``.
         on_epoch: called after each epoch of all environments, its checkpoint already written.
-        checkpoint_path: this rank's own file; written at the start, as ``config.checkpoint_every`` says, and
-            at the end.
+        checkpoint_path: this rank's own file; written at the start, in place of any that an earlier training
+            left there, as ``config.checkpoint_every`` says, and at the end.
         resume: go on from ``checkpoint_path``. What follows equals an uninterrupted training.
 
     Raises:
         NotFoundError: if there is no such policy.
-        CheckpointError: if ``resume`` finds no checkpoint, a damaged one or that of another config.
+        CheckpointError: if ``resume`` finds no checkpoint, a damaged one or that of another config or world.
             Or if the first one can't be written. Nothing was emitted in any of these cases.
     """
     with _threads(config.threads):
@@ -114,10 +114,10 @@ class _Training:
         """Whether this rank's policy decides; where ranks share their hosts, rank 0's does for all."""
         self.policy = make_policy(
             config,
-            _derived_seed(config.seed, "policy", world.rank),
+            derived_seed(config.seed, "policy", world.rank),
             Alone() if config.shared_hosts else group,
         )
-        self.holdout = Holdout(config.holdout, _derived_seed(config.seed, "holdout", world.rank))
+        self.holdout = Holdout(config.holdout, derived_seed(config.seed, "holdout", world.rank))
         self.recorder = InternalOpRecorder(
             sink, window_size=config.window_size, intervention_cost=config.intervention_cost
         )
@@ -128,7 +128,7 @@ class _Training:
             Environment(
                 config,
                 index,
-                _derived_seed(config.seed, "env", first + index),
+                derived_seed(config.seed, "env", first + index),
                 SlotReporter(self.recorder, self.tally, index),
                 self.hosts,
             )
@@ -140,21 +140,25 @@ class _Training:
         self.resumed = False
         self.unwritten = False
         """Whether the last checkpoint that was due could not be written."""
+        self.kept = 0, 0
+        """Episode and epoch of the newest checkpoint."""
 
     def run(self, on_epoch: Callable[[Progress], None] | None, checkpoint_path: Path | None) -> None:
         config = self.config
         if checkpoint_path is not None and not self.resumed:
             # One from the start: a training that is killed before the next one can be resumed all the same.
-            save_checkpoint(checkpoint_path, config, self._state_dict(), self.group)
+            discard_checkpoints(checkpoint_path, self.group)
+            save_checkpoint(checkpoint_path, config, self._state_dict(), self.group, self.world)
         with self.recorder:
             self._report_start()
             while self.episode < config.n_episodes:
                 while self.epoch < config.max_epochs:
                     outcomes = self._train_epoch()
                     progress = self._progress(outcomes)
-                    due = progress.done % config.checkpoint_every == 0 or progress.done == progress.total
+                    last = progress.done == progress.total
+                    due = last or progress.done % config.checkpoint_every == 0
                     if checkpoint_path is not None and due:
-                        self._save(checkpoint_path)
+                        self._save(checkpoint_path, last=last)
                     if on_epoch is not None:
                         on_epoch(progress)
                 for env in self.envs:
@@ -166,16 +170,24 @@ class _Training:
                     self.recorder.policy_updated(learned)
                 self.episode, self.epoch = self.episode + 1, 0
 
-    def _save(self, path: Path) -> None:
+    def _save(self, path: Path, *, last: bool) -> None:
         """A checkpoint, if there is room for one: a full disk is no reason to lose a training."""
         try:
-            save_checkpoint(path, self.config, self._state_dict(), self.group)
+            save_checkpoint(path, self.config, self._state_dict(), self.group, self.world)
         except UnwrittenError as error:
-            if not self.unwritten and self.group.rank == 0:
+            if last and self.group.rank == 0:
+                _log.warning(
+                    "%s; the end of the training was not kept: the newest checkpoint is of episode %d "
+                    "epoch %d, and --resume with more episodes would train again from there",
+                    error,
+                    *self.kept,
+                )
+            elif not self.unwritten and self.group.rank == 0:
                 _log.warning("%s; the training goes on, and the next one is tried when it is due", error)
             self.unwritten = True
         else:
             self.unwritten = False
+            self.kept = self.episode, self.epoch
 
     def _train_epoch(self) -> list[Outcome]:
         """One decision and one epoch of every environment, in lockstep."""
@@ -242,8 +254,8 @@ class _Training:
 
     def load(self, checkpoint_path: Path | None) -> None:
         """Take up where the checkpoint was written: after an epoch, before the next decision."""
-        state = load_checkpoint(checkpoint_path, self.config, self.group)
-        self.episode, self.epoch = state["episode"], state["epoch"]
+        state = load_checkpoint(checkpoint_path, self.config, self.group, self.world)
+        self.episode, self.epoch = self.kept = state["episode"], state["epoch"]
         self.policy.load_state_dict(state["policy"])
         self.holdout.load_state_dict(state["holdout"])
         self.recorder.load_state_dict(state["recorder"])
@@ -274,12 +286,6 @@ class _Training:
             op_counts=dict(self.tally.ops),
             reversal_rate=self.tally.reversal_rate,
         )
-
-
-def _derived_seed(seed: int, what: str, index: int) -> int:
-    """A seed of its own for each part of a training; neighbouring ones have nothing in common."""
-    digest = hashlib.blake2b(f"{seed}/{what}/{index}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
 
 
 @contextmanager

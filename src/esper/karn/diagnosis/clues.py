@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import msgspec
 
@@ -71,7 +72,9 @@ def probability_clue(n: int, probability: float | None, times_uniform: float | N
         times_uniform: mean of probability times number of legal ops; 1 is a uniform choice.
     """
     if not n or probability is None or times_uniform is None:
-        return _not_measurable("no reversing op has a decision with op_probability and legal_ops")
+        return _not_measurable(
+            "no reversing op has a decision of its epoch with op_probability and legal_ops"
+        )
     if times_uniform < UNDECIDED_BELOW:
         word = "which points to an undecided policy"
     elif times_uniform >= DELIBERATE_FROM:
@@ -96,7 +99,9 @@ def reward_clue(n: int, reward: float | None, cost: float | None, spread: float 
         spread: standard deviation of the reward over all decisions.
     """
     if not n or reward is None or cost is None:
-        return _not_measurable("no reversing op has a decision with reward and intervention_cost")
+        return _not_measurable(
+            "no reversing op has a decision of its epoch with reward and intervention_cost"
+        )
     gross = reward + cost
     if spread is None or spread == 0:
         size = "the reward does not vary"
@@ -153,12 +158,20 @@ def policy_update_clue(
     )
 
 
+class Spread(NamedTuple):
+    """Some values: their mean, the standard deviation of a sample, and how many; None of too few."""
+
+    mean: float | None
+    deviation: float | None
+    n: int
+
+
 def effect(
     op_name: str,
     n_all: int,
-    n: int,
-    loss: tuple[float | None, float | None],
-    accuracy: tuple[float | None, float | None],
+    n_warm: int,
+    loss: Spread,
+    accuracy: Spread,
     early: tuple[int, float | None] = (0, None),
 ) -> Effect:
     """What an op did beyond NOOPs.
@@ -166,16 +179,18 @@ def effect(
     Args:
         op_name: GROW_INTERNAL or SHRINK_INTERNAL.
         n_all: ops with an outcome.
-        n: those with a warm baseline.
-        loss: mean and standard deviation of their loss advantage.
-        accuracy: mean and standard deviation of their accuracy advantage, as fractions.
+        n_warm: those with a warm baseline.
+        loss: their loss advantage, where it is known: after a loss that is no number it is not.
+        accuracy: likewise their accuracy advantage, as fractions.
         early: number and mean loss advantage of ops whose baseline passes the weaker filter of the
             example query; shown where nothing better is there.
     """
-    loss_low, loss_high = _interval(*loss, n)
-    accuracy_low, accuracy_high = _interval(*accuracy, n)
+    loss_low, loss_high = _interval(loss)
+    accuracy_low, accuracy_high = _interval(accuracy)
     name = op_name.removesuffix("_INTERNAL")
-    if n == 0:
+    n = loss.n
+    known = "" if n == n_warm else " and a loss that is a number"
+    if n_warm == 0:
         text = (
             f"{name}: not measurable, no baseline of its {n_all} outcomes rests on "
             f"{BASELINE_WARM_VERDICT} NOOPs"
@@ -185,7 +200,8 @@ def effect(
                 f"; on {BASELINE_WARM_QUERY}, which says little: loss {_number(early[1])} (n = {early[0]})"
             )
     elif loss_low is None or loss_high is None:
-        text = f"{name}: loss advantage {_number(loss[0])} over only {n} ops, too few for an interval"
+        few = f"over only {n} ops{' with a loss that is a number' if known else ''}, too few for an interval"
+        text = f"{name}: loss advantage {_number(loss.mean)} {few}"
     else:
         if max(abs(loss_low), abs(loss_high)) < _SHOWN / 2:
             said = "the same loss as NOOP"
@@ -193,29 +209,29 @@ def effect(
             word = "lower" if loss_high < 0 else "higher" if loss_low > 0 else "no clearly different"
             said = f"{word} loss than NOOP"
         text = (
-            f"{name} went with {said}: {_number(loss[0])} "
-            f"[{loss_low:+.4f}, {loss_high:+.4f}], accuracy {_number(accuracy[0])} "
-            f"(n = {n} of {n_all}, those with {BASELINE_WARM_VERDICT} NOOPs behind the baseline)"
+            f"{name} went with {said}: {_number(loss.mean)} "
+            f"[{loss_low:+.4f}, {loss_high:+.4f}], accuracy {_number(accuracy.mean)} "
+            f"(n = {n} of {n_all}, those with {BASELINE_WARM_VERDICT} NOOPs behind the baseline{known})"
         )
     return Effect(
         op_name=op_name,
         n=n,
         n_all=n_all,
-        loss_advantage=loss[0],
+        loss_advantage=loss.mean,
         loss_low=loss_low,
         loss_high=loss_high,
-        accuracy_advantage=accuracy[0],
+        accuracy_advantage=accuracy.mean,
         accuracy_low=accuracy_low,
         accuracy_high=accuracy_high,
         text=text,
     )
 
 
-def _interval(mean: float | None, deviation: float | None, n: int) -> tuple[float | None, float | None]:
-    if mean is None or deviation is None or n < MIN_PAIRS:
+def _interval(values: Spread) -> tuple[float | None, float | None]:
+    if values.mean is None or values.deviation is None or values.n < MIN_PAIRS:
         return None, None
-    half = z_score() * deviation / math.sqrt(n)
-    return mean - half, mean + half
+    half = z_score() * values.deviation / math.sqrt(values.n)
+    return values.mean - half, values.mean + half
 
 
 def _number(value: float | None) -> str:

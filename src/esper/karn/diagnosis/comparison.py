@@ -103,6 +103,8 @@ def _changed(control: RunFigures, treatment: RunFigures, figures: Sequence[Figur
         and figure.difference.high is not None
         and (figure.difference.low > NOTHING or figure.difference.high < -NOTHING)
     ]
+    if not moved and all(figure.difference.low is None for figure in figures):
+        return "Nothing can be compared: one side has too few values of each figure."
     if not moved:
         return "Against the control nothing changed beyond chance."
     return f"Against the control, beyond chance: {', '.join(moved)}."
@@ -216,6 +218,9 @@ def _notes(control: RunFigures, treatment: RunFigures) -> list[str]:
         notes.append("control and treatment are the same run: no difference means anything")
     for side, run in (("control", control), ("treatment", treatment)):
         notes += [f"the {side}: {note}" for note in run.notes]
+        if run.lost_returns:
+            episodes = run.lost_returns + run.episode_return.n
+            notes.append(f"the {side}: reward was not finite in {run.lost_returns} of {episodes} episodes")
     for name, value in control.settings.items():
         other = treatment.settings.get(name)
         if value is not None and other is not None and value != other:

@@ -23,7 +23,7 @@ def comparison_text(comparison: Comparison) -> str:
     ]
     unknown = [figure.name for figure in comparison.figures if not _is_known(figure)]
     if unknown:
-        lines.append(f"not recorded in either run: {', '.join(unknown)}")
+        lines.append(f"not known of either run: {', '.join(unknown)}")
     lines += [f"note: {clean(note)}" for note in comparison.notes[:SHOWN_NOTES]]
     if len(comparison.notes) > SHOWN_NOTES:
         more = counted(len(comparison.notes) - SHOWN_NOTES, "more note")

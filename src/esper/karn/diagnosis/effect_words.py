@@ -47,29 +47,24 @@ def answer_lines(answer: OpAnswer) -> list[str]:
     slot = "" if answer.slot_id is None else f", slot {quoted(answer.slot_id)}"
     return [
         f"run {quoted(answer.run_dir)}{env}{slot}",
-        *effect_lines(answer.effects),
+        *effect_lines(answer.effects, partial=answer.env_id is not None or answer.slot_id is not None),
         _naive_line(answer.naive),
     ]
 
 
-def effect_lines(effects: Sequence[OpEffect]) -> list[str]:
+def effect_lines(effects: Sequence[OpEffect], *, partial: bool = False) -> list[str]:
     """One op's effect by each method, or why there is none, with what it rests on; the answer first.
 
     Args:
         effects: at least one; the first that is not refused is the answer.
+        partial: whether they are of a part of the run.
     """
     refused = [effect for effect in effects if effect.refused is not None]
     why = [f"{effect.method}: refused, {effect.refused}" for effect in refused]
     name = effects[0].op_name.removesuffix("_INTERNAL")
     told = next((effect for effect in effects if effect.refused is None), None)
     if told is None:
-        coin = any(effect.method == RANDOMISED for effect in effects)
-        what = "train for more episodes" if coin else HOLDOUT_ADVICE
-        return [
-            f"{name} against NOOP: it can't be told.",
-            *why,
-            f"To have it told, {what}: {MIN_ARM} ops held back at random in {MIN_EPISODES} episodes can do.",
-        ]
+        return [f"{name} against NOOP: it can't be told.", *why, _advice(effects, partial=partial)]
     support = told.support
     assert support is not None
     over = "epoch" if told.horizon == 1 else f"{told.horizon} epochs, later decisions included"
@@ -81,6 +76,17 @@ def effect_lines(effects: Sequence[OpEffect]) -> list[str]:
         *lost_text(support.left_out, support.impossible),
         *why,
     ]
+
+
+def _advice(effects: Sequence[OpEffect], *, partial: bool) -> str:
+    """What would have it told: the cheapest first."""
+    asks = ["ask of the whole run"] if partial else []
+    if effects[0].horizon > 1:
+        asks.append("ask for a shorter horizon")
+    coin = any(effect.method == RANDOMISED for effect in effects)
+    asks.append("train for more episodes" if coin else HOLDOUT_ADVICE)
+    enough = f"{MIN_ARM} ops held back at random in {MIN_EPISODES} episodes can do"
+    return f"To have it told, {', or '.join(asks)}: {enough}."
 
 
 def interval_text(interval: Interval) -> str:
@@ -118,24 +124,17 @@ def _naive_line(naive: NaiveEffect) -> str:
 
 
 def _said(effect: OpEffect) -> str:
-    accuracy, loss = _direction(effect.accuracy), _direction(effect.loss)
+    accuracy, loss = effect.accuracy_beyond, effect.loss_beyond
     moved = [
         f"{'raises' if direction > 0 else 'lowers'} {what}"
         for what, direction in (("accuracy", accuracy), ("loss", loss))
         if direction
     ]
     if not moved:
-        return "no effect beyond chance"
+        return "no effect beyond chance, of two ops and two outcomes that are looked at"
     good, bad = accuracy > 0 or loss < 0, accuracy < 0 or loss > 0
     verdict = "it helps and it harms" if good and bad else "it helps" if good else "it harms"
     return f"{verdict}: it {' and '.join(moved)}, beyond chance"
-
-
-def _direction(interval: Interval) -> int:
-    """+1 where the interval lies above 0, -1 below, 0 where it holds 0."""
-    if interval.low is None or interval.high is None:
-        return 0
-    return (interval.low > 0) - (interval.high < 0)
 
 
 def _name(effect: OpEffect) -> str:

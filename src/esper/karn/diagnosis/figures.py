@@ -88,6 +88,8 @@ class RunFigures(msgspec.Struct, frozen=True, kw_only=True):
     settling: Settling
     episode_return: Sample
     """Sum of an episode's rewards, costs taken off, over episodes."""
+    lost_returns: int
+    """Episodes that are not among them, since their reward was no finite number."""
     accuracy: Sample
     """At the end, over episodes [fraction]."""
     loss: Sample

@@ -71,7 +71,7 @@ def dominance_gate(control: RunFigures, treatment: RunFigures) -> Gate:
     """Is the most germinated blueprint's share lower than the control's, and the return not?
 
     Both are judged by the 95 % interval of the difference: the share's must lie below 0, the return's
-    must not.
+    must not. Episodes without a finite return may be those that failed: no mean of the others tells.
     """
     runs = (("control", control), ("treatment", treatment))
     missing = [
@@ -83,6 +83,12 @@ def dominance_gate(control: RunFigures, treatment: RunFigures) -> Gate:
         f"{MIN_SAMPLES} are needed"
         for side, run in runs
         if run.episode_return.n < MIN_SAMPLES
+    ]
+    missing += [
+        f"{side} has {_counted(run.lost_returns, 'episode')} whose return is no finite number, beside "
+        f"{run.episode_return.n} others, and no mean of those tells"
+        for side, run in runs
+        if run.lost_returns
     ]
     if missing:
         return _blind("dominance", "; ".join(missing))

@@ -9,6 +9,7 @@ import msgspec
 
 from esper.karn.diagnosis.intervals import Interval
 from esper.karn.textout import counted
+from esper.leyline.thresholds import CONFIDENCE
 
 RANDOMISED, WEIGHTED = "randomised", "weighted"
 """By a holdout's coin; by the policy's own logged probabilities."""
@@ -33,6 +34,9 @@ MIN_ARM = 10
 MIN_EXPECTED_ESS = 60
 """Of each arm, by the logged probabilities. Chosen by simulation, as all of these: from here on the 95 %
 intervals cover the truth in 93 to 97 %; at 20 it came down to 90 % where ops are rare."""
+
+SURE = 1 - (1 - CONFIDENCE) / 4
+"""Confidence of each of the four claims that a run's answer may make: two outcomes of two ops."""
 
 HOLDOUT_ADVICE = "train again with --holdout 0.05"
 
@@ -115,7 +119,8 @@ class OpEffect(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     """``randomised`` or ``weighted``."""
     horizon: int
-    """Epochs over which the changes are."""
+    """Epochs over which the changes are: those that were asked for, times the epochs between two that the run
+    records."""
     holdout: float | None
     """Least probability with which ops were held back."""
     refused: str | None
@@ -123,6 +128,11 @@ class OpEffect(msgspec.Struct, frozen=True, kw_only=True):
     accuracy: Interval
     loss: Interval
     support: Support | None
+    accuracy_beyond: int = 0
+    """Whether the change of accuracy lies beyond chance: +1 above 0, -1 below, 0 where chance could be it.
+    Four such claims, of two outcomes of two ops, are all right with 95 % (Bonferroni): each at SURE."""
+    loss_beyond: int = 0
+    """Likewise of the loss."""
 
 
 class NaiveEffect(msgspec.Struct, frozen=True, kw_only=True):

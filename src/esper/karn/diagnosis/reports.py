@@ -51,7 +51,8 @@ class SlotReport(SlotVerdict, frozen=True, kw_only=True):
     ended: Moment | None
     """Where it stopped; None while it goes on."""
     settled: bool | None
-    """Whether the level has not changed for 10 epochs at the end; None where epochs are unknown."""
+    """Whether the level was left alone for 10 epochs of one episode at the end; a seed that germinates or is
+    pruned changes it too. None where epochs are unknown."""
     episodes: int
     """Episodes in which the slot had an internal op."""
     settled_episodes: int
@@ -61,7 +62,7 @@ class SlotReport(SlotVerdict, frozen=True, kw_only=True):
 
 
 class EnvReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One environment: its slots, and its ops per epoch over an episode, on average over episodes."""
+    """One environment: its slots, and its ops per epoch, over all its episodes."""
 
     env_id: int | None
     rank: int | None

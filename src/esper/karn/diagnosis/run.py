@@ -40,7 +40,7 @@ def judge_run(
         run_dir: the run.
         status: its status.
         slots: every slot asked for, judged over the whole run, worst first.
-        op_rates: each environment's internal ops per epoch, mean over its episodes.
+        op_rates: each environment's internal ops per epoch, over all its episodes.
         counts: what was counted over those slots.
         usage: use of internal ops.
         effects: of GROW and of SHRINK, as the seed computes them.

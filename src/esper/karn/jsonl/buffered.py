@@ -88,13 +88,15 @@ class BufferedWriter:
                 self._changed.wait()
 
     def close(self) -> None:
-        """Write what is queued, end the thread and close the file."""
+        """Write what is queued, end the thread and close the file; interrupted, it can be called again."""
         with self._changed:
             self._closing = True
             self._needs_care = _ALWAYS
             self._changed.notify_all()
-        self._thread.join()
-        self._guarded.close()
+            # Not Thread.join: where Ctrl-C interrupts it, Python takes the thread for dead from then on.
+            while not self._ended:
+                self._changed.wait()
+            self._guarded.close()
 
     def close_in_child(self) -> None:
         """Close a forked child's copy: the thread is not there in the child."""
@@ -105,15 +107,25 @@ class BufferedWriter:
 
     def _run(self) -> None:
         guarded, line = self._guarded, self._envelope.line
-        while parts := self._take():
-            guarded.ready()  # before these get their numbers, because a gap gets one too
-            first_seq = self._envelope.next_seq
-            each = iter(parts)
-            lines = [
-                line(form, epoch, data, now_ns)
-                for now_ns, form, epoch, data in zip(each, each, each, each, strict=True)
-            ]
-            guarded.write_many(first_seq, lines)
+        try:
+            while parts := self._take():
+                guarded.ready()  # before these get their numbers, because a gap gets one too
+                first_seq = self._envelope.next_seq
+                each = iter(parts)
+                lines = [
+                    line(form, epoch, data, now_ns)
+                    for now_ns, form, epoch, data in zip(each, each, each, each, strict=True)
+                ]
+                guarded.write_many(first_seq, lines)
+        finally:
+            self._end()  # out of memory too, or who closes would wait for good
+
+    def _end(self) -> None:
+        with self._changed:
+            self._ended = True
+            self._needs_care = _ALWAYS
+            self._refuse_rest()
+            self._changed.notify_all()
 
     def _take(self) -> list[Any]:
         """Everything that is queued, waiting for some; nothing once the writer is closing."""
@@ -123,8 +135,7 @@ class BufferedWriter:
             self._changed.notify_all()
             while not queue:
                 if self._closing:
-                    self._ended = True
-                    self._changed.notify_all()
+                    self._end()
                     return []
                 self._needs_care = 0
                 if not queue:  # who was between putting and asking has seen the old bound

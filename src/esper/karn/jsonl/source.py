@@ -123,12 +123,12 @@ def writer_lives(path: Path, inode: int | None) -> bool | None:
 
     Args:
         path: the event file.
-        inode: the one that its writer noted.
+        inode: the one that its writer noted; None before its first event.
     """
-    if inode is None:
-        return None
     try:
         with open_events(path) as source:
+            if inode is None:  # no lock says nothing: the file may be a copy
+                return True if isinstance(source, PlainFile) and is_write_locked(source.fd) else None
             if isinstance(source, PackedFile):
                 return False if source.index.inode == inode else None
             return is_write_locked(source.fd) if os.fstat(source.fd).st_ino == inode else None

@@ -45,11 +45,11 @@ many slots a policy may be proven to thrash before any one of them can be.
 - `undone_within_5`: share of ops that the next one reversed within {t.UNDO_EPOCHS} epochs.
 - `churn`: 1 - |net change| / ops; above {t.SWEEP_CHURN} with a free rate under {t.WATCH_AT} and \
 {t.MIN_PAIRS} ops or more it is sweeping.
-- `settled`: no level change for {t.STABLE_EPOCHS} epochs.
+- `settled`: no level change for {t.STABLE_EPOCHS} epochs of an episode, nor a new seed.
 - `internal_op_density`: ops in the window / window size: how much evidence there is, not how often the \
 policy acts.
-- `internal_op_rate`: ops per epoch. Over an environment's episode: low < {t.RATE_LOW}, healthy to \
-{t.RATE_HEALTHY_TO}, busy to {t.RATE_BUSY_TO}, too_frequent above. One slot's rate has no band.
+- `internal_op_rate`: ops per epoch. An environment's, over all epochs of its episodes: low < {t.RATE_LOW}, \
+healthy to {t.RATE_HEALTHY_TO}, busy to {t.RATE_BUSY_TO}, too_frequent above. One slot's rate has no band.
 - usage: internal ops among non-NOOP decisions while a seed with levels was present; the gate is \
 {t.USAGE_GATE:.0%}.
 

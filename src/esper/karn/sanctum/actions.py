@@ -244,6 +244,7 @@ class Commanded(TakingAway):
         """Hand the terminal to the shell, until that brings the viewer back."""
         if has_job_control():
             self.action_suspend_process()
+            self.refresh(layout=True)  # it is back, on an empty screen
         else:  # stopped, it would hold the terminal for good
             self._say("no shell is here that could bring the viewer back: q leaves it")
 

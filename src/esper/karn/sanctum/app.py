@@ -30,8 +30,9 @@ from esper.karn.sanctum.view import Row, why_no_match
 from esper.karn.sanctum.viewing import Viewing
 from esper.karn.sanctum.widgets.effects import EffectsWidget
 from esper.karn.sanctum.widgets.event_log import NO_CHANGE, NO_MATCH, EventLogWidget
-from esper.karn.sanctum.widgets.heading import retitle
+from esper.karn.sanctum.widgets.heading import FRAME_CELLS, retitle
 from esper.karn.sanctum.widgets.internal_level import InternalLevelWidget
+from esper.karn.sanctum.widgets.level_table import NO_SEED, NO_SEED_NOW
 from esper.karn.sanctum.widgets.lines import Lines
 from esper.karn.sanctum.widgets.verdict import VerdictWidget
 
@@ -130,15 +131,24 @@ class SanctumApp(Commanded):
     def on_resize(self) -> None:
         """Say as much as there is room for now, paused or not."""
         if self._shown:
-            self.call_after_refresh(lambda: self._show_header(self.now()))
+            self.call_after_refresh(self._fit_words)
+
+    def _fit_words(self) -> None:
+        if not self._exit:
+            self._show_header(self.now())
+            self._show_title()
 
     def _begin(self) -> None:
         """Show what is there at once, then look again and again."""
+        if self._exit:  # told to end while it starts: the rest of the screen is never put in
+            return
         self.table.move_to(0)
         self._poll_and_refresh()
         self.set_interval(self._refresh_s, self._poll_and_refresh)
 
     def _poll_and_refresh(self) -> None:
+        if self._exit:
+            return
         now = self.now()
         if not self.viewing.paused:
             was_behind = self.behind
@@ -166,6 +176,8 @@ class SanctumApp(Commanded):
 
     def show_now(self) -> None:
         """Show what is known at the moment that is looked at."""
+        if self._exit:
+            return
         now = self.now()
         self._shown = True
         self.snapshot = snapshot = self.viewing.snapshot(now)
@@ -177,17 +189,15 @@ class SanctumApp(Commanded):
 
     def show_rows(self) -> None:
         """Show the slots as the view's options say."""
+        if self._exit:
+            return
         table, before, cursor = self.table, self.rows, self.table.cursor or 0
         self.rows = self.viewing.rows(self.snapshot, self.now())
         table.show(self.snapshot.slots, self.rows, self._why_none())
-        options, slots = self.viewing.options, self.snapshot.slots
         log = self._main.query_one("#changes", EventLogWidget)
         none = NO_MATCH if self.snapshot.changes else NO_CHANGE
         log.show_changes(self.viewing.changes(self.snapshot), none)
-        title = table_title(options.sort, options.filter, _slots_in(self.rows), len(slots), self.glyphs)
-        if title != self._table_title:
-            self._table_title = title
-            retitle(table, title)
+        self._show_title()
         # The cursor stays on its slot, but on top it stays on top.
         kept = _place_of(before[cursor], self.rows) if 0 < cursor < len(before) else None
         if kept is None:
@@ -195,10 +205,25 @@ class SanctumApp(Commanded):
         if kept != cursor:
             table.move_to(kept)
 
+    def _show_title(self) -> None:
+        options = self.viewing.options
+        title = table_title(
+            options.sort,
+            options.filter,
+            _slots_in(self.rows),
+            len(self.snapshot.slots),
+            self.glyphs,
+            without_seed=len(self.viewing.without_seed(self.snapshot)),
+            cells=self.size.width - FRAME_CELLS,
+        )
+        if title != self._table_title:
+            self._table_title = title
+            retitle(self.table, title)
+
     def _why_none(self) -> str:
         if self.snapshot.slots:
             return f"{why_no_match(self.viewing.options.filter)} (Esc clears the filter)"
-        return "no seed yet"
+        return NO_SEED_NOW if self.snapshot.without_seed else NO_SEED
 
     def _show_header(self, now: datetime) -> None:
         run = self.viewing.follower.position(now)

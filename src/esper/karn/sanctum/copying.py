@@ -172,7 +172,7 @@ def _effects(view: View) -> str:
     columns = [
         "op_name",
         "count(*) AS n_all",
-        "count(*) FILTER (warm) AS n",
+        "count(loss_advantage) FILTER (warm) AS n",
         "avg(loss_advantage) FILTER (warm) AS loss_advantage",
         "avg(accuracy_advantage) FILTER (warm) AS accuracy_advantage",
     ]

@@ -21,8 +21,8 @@ from esper.karn.sanctum.glyphs import UNICODE, Glyphs
 from esper.karn.sanctum.header import header_text
 from esper.karn.sanctum.runs import newest_run
 from esper.karn.sanctum.state import SanctumSnapshot
-from esper.karn.sanctum.text import FREE_RATE, RATE, change_text, legend, trend_legend
-from esper.karn.sanctum.verdict_line import verdict_text
+from esper.karn.sanctum.text import FREE_RATE, RATE, change_text, legend, slots_text, trend_legend, where
+from esper.karn.sanctum.verdict_line import NAMED, verdict_text
 from esper.karn.sanctum.widgets.level_table import level_table
 from esper.karn.settings import find_event_files
 from esper.leyline.errors import NotFoundError, unknown_name
@@ -112,6 +112,8 @@ def once_text(
     if snapshot.slots:
         table = level_table(snapshot.slots.items(), width, glyphs=glyphs)
         console.print(Group("", table, *(Text(words, "dim") for words in _words(glyphs))))
+    if snapshot.without_seed:
+        console.print(_without_seed(snapshot, glyphs))
     if snapshot.effects:
         console.print("\nbeyond NOOP")
         console.print(effect_lines(snapshot.effects), Text(EFFECTS_LEGEND, "dim"), sep="\n")
@@ -120,6 +122,17 @@ def once_text(
         latest = snapshot.changes[-CHANGES_SHOWN:]
         console.print(*(change_text(change, glyphs) for change in latest), sep="\n")
     return "\n".join(line.rstrip() for line in drawn.getvalue().splitlines()) + "\n"
+
+
+def _without_seed(snapshot: SanctumSnapshot, glyphs: Glyphs) -> Text:
+    """How many judgements have no row in the table, and which are the worst of them."""
+    verdicts = snapshot.without_seed
+    named = ", ".join(
+        f"{where(verdict.env_id, verdict.slot_id, glyphs=glyphs)} ({verdict.label.replace('_', ' ')})"
+        for verdict in verdicts[:NAMED]
+    )
+    more = f" and {len(verdicts) - NAMED:,} more" if len(verdicts) > NAMED else ""
+    return Text(f"\n{slots_text(len(snapshot.slots), len(verdicts))}: {named}{more}")
 
 
 def _words(glyphs: Glyphs) -> tuple[str, ...]:
@@ -140,7 +153,8 @@ def once_json(
     Returns:
         ``run`` (as RunPosition); ``band``, ``reversal_rate``, ``n_pairs`` and ``n_reversals`` of the whole
         run; ``thrashing``, the slots that are named; ``slots``, every slot's verdict, the worst first;
-        ``rows``, the seeds on the screen, with the levels that each went through; ``changes``, the latest
+        ``rows``, the seeds on the screen, with the levels that each went through; ``without_seed``, those of
+        ``slots`` that have no row, since they hold no seed now; ``changes``, the latest
         level changes, begins and ends of seeds, as LevelChange; ``effects``, what each op did against the
         NOOP baseline, as in the verdict; ``first_thrash``, [episode, epoch] where the earliest of the named
         slots began to, or null; ``moment``, null for the run's end, which is what is told.
@@ -165,6 +179,7 @@ def once_json(
         "thrashing": [[verdict.env_id, verdict.slot_id] for verdict in snapshot.thrashing],
         "slots": verdicts,
         "rows": rows,
+        "without_seed": [msgspec.to_builtins(verdict) for verdict in snapshot.without_seed],
         "changes": [asdict(change) for change in snapshot.changes],
         "effects": [msgspec.to_builtins(effect) for effect in snapshot.effects],
         "first_thrash": snapshot.first_thrash,

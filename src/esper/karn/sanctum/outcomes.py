@@ -9,7 +9,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from esper.karn.diagnosis import Effect
-from esper.karn.diagnosis.clues import effect
+from esper.karn.diagnosis.clues import Spread, effect
 from esper.karn.sanctum.records import RecordLog
 from esper.leyline.actions import LifecycleOp
 from esper.leyline.thresholds import BASELINE_WARM_QUERY, BASELINE_WARM_VERDICT
@@ -42,7 +42,7 @@ class Outcome(NamedTuple):
 _OUTCOME = Struct("<IIqqIiqiiqddd")
 
 
-class _Spread:
+class _Values:
     """Mean and deviation of values that come one by one (B. P. Welford, Technometrics 4 (1962), 419-420)."""
 
     __slots__ = ("_mean", "_squares", "n")
@@ -59,7 +59,7 @@ class _Spread:
         self._mean += away / self.n
         self._squares += away * (value - self._mean)
 
-    def join(self, other: _Spread) -> None:
+    def join(self, other: _Values) -> None:
         if other.n == 0:
             return
         n, away = self.n + other.n, other._mean - self._mean
@@ -67,26 +67,25 @@ class _Spread:
         self._mean += away * other.n / n
         self.n = n
 
-    def mean_and_deviation(self) -> tuple[float | None, float | None]:
-        """None each where there are too few values; the deviation is that of a sample."""
+    def spread(self) -> Spread:
+        """Of what came so far."""
         deviation = math.sqrt(self._squares / (self.n - 1)) if self.n > 1 else None
-        return self._mean if self.n else None, deviation
+        return Spread(self._mean if self.n else None, deviation, self.n)
 
 
 class OpStats:
     """Statistics over one op's outcomes."""
 
-    __slots__ = ("_accuracy", "_early", "_loss", "_n_all", "_n_early", "_n_warm")
+    __slots__ = ("_accuracy", "_early", "_loss", "_n_all", "_n_warm")
 
     def __init__(self) -> None:
-        self._n_all = self._n_warm = self._n_early = 0
-        self._loss, self._accuracy, self._early = _Spread(), _Spread(), _Spread()
+        self._n_all = self._n_warm = 0
+        self._loss, self._accuracy, self._early = _Values(), _Values(), _Values()
 
     def add(self, outcome: Outcome) -> None:
         """Take in one outcome."""
         self._n_all += 1
         if outcome.n_baseline >= BASELINE_WARM_QUERY:
-            self._n_early += 1
             self._early.add(outcome.loss_advantage)
         if outcome.n_baseline >= BASELINE_WARM_VERDICT:
             self._n_warm += 1
@@ -97,7 +96,6 @@ class OpStats:
         """Add another environment's."""
         self._n_all += other._n_all
         self._n_warm += other._n_warm
-        self._n_early += other._n_early
         self._loss.join(other._loss)
         self._accuracy.join(other._accuracy)
         self._early.join(other._early)
@@ -108,9 +106,9 @@ class OpStats:
             op_name,
             self._n_all,
             self._n_warm,
-            self._loss.mean_and_deviation(),
-            self._accuracy.mean_and_deviation(),
-            (self._n_early, self._early.mean_and_deviation()[0]),
+            self._loss.spread(),
+            self._accuracy.spread(),
+            (self._early.n, self._early.spread().mean),
         )
 
 

@@ -27,7 +27,7 @@ class SlotInternalState:
     level: int
     max_level: int
     trend: str
-    """grow, shrink or stable."""
+    """grow, shrink or stable: the seed had no op lately, or none at all."""
     reversal_rate: float
     """Share of reversals among consecutive ops, 0 to 1: pooled over the run where ``n_pairs`` is known."""
     env_id: int | None = None
@@ -131,7 +131,7 @@ class SlotOp:
     accuracy_advantage: float | None = None
     """Fraction; positive is better."""
     op_probability: float | None = None
-    """The policy's joint probability of op and slot."""
+    """The joint probability of op and slot as carried out: what a holdout would hold back is taken off."""
     kind: ChangeKind = "changed"
 
 
@@ -227,6 +227,13 @@ class SanctumSnapshot:
             round(verdict.free_reversal_rate * verdict.n_free_pairs)
             for verdict in self.verdicts
             if verdict.free_reversal_rate is not None
+        )
+
+    @property
+    def without_seed(self) -> tuple[SlotVerdict, ...]:
+        """Those on slots that hold no seed now, and so have no row."""
+        return tuple(
+            verdict for verdict in self.verdicts if (verdict.env_id, verdict.slot_id or "") not in self.slots
         )
 
     @property

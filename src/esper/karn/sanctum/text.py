@@ -57,8 +57,8 @@ def trend_legend(glyphs: Glyphs = UNICODE) -> str:
     """What the signs of a trend mean."""
     trend = glyphs.trends
     return (
-        f"{trend['grow']} last grew, {trend['shrink']} last shrank, {trend['stable']} unchanged for "
-        f"{STABLE_EPOCHS} epochs, {trend['fossilized']} fossilized"
+        f"{trend['grow']} last grew, {trend['shrink']} last shrank, {trend['stable']} no op in the "
+        f"last {STABLE_EPOCHS} epochs, {trend['fossilized']} fossilized"
     )
 
 
@@ -162,24 +162,63 @@ def what_happened(change: LevelChange | SlotOp, glyphs: Glyphs) -> tuple[str, st
     return "grow" if after > before else "shrink", f"{before} {glyphs.to} {after}"
 
 
-def table_title(sort: str, query: str, shown: int, slots: int, glyphs: Glyphs = UNICODE) -> str:
+def slots_text(slots: int, without_seed: int) -> str:
+    """How many slots have a row, and how many more had ops but hold no seed now, and so have none.
+
+    Args:
+        slots: with a row.
+        without_seed: the others.
+    """
+    if without_seed and not slots:
+        return f"{count(without_seed, 'slot')} {_hold(without_seed)} no seed"
+    return count(slots, "slot") + _more_without_seed(without_seed)
+
+
+def _more_without_seed(slots: int) -> str:
+    return f", {slots:,} more {_hold(slots)} no seed" if slots else ""
+
+
+def _hold(slots: int) -> str:
+    return "holds" if slots == 1 else "hold"
+
+
+def table_title(
+    sort: str,
+    query: str,
+    shown: int,
+    slots: int,
+    glyphs: Glyphs = UNICODE,
+    *,
+    without_seed: int = 0,
+    cells: int | None = None,
+) -> str:
     """The table's heading: how many slots there are, how it is sorted, what is hidden.
 
     Args:
         sort: by what.
         query: the filter.
         shown: slots that match it.
-        slots: of the run.
+        slots: of the run, with a row.
         glyphs: to draw with.
+        without_seed: slots without a row that had ops, and match the filter.
+        cells: room for it, None for any; where some slots have no row, it is kept to by saying that in short.
     """
-    parts = ["Internal Levels"]
-    if sort != "thrash":
-        parts.append(f"by {sort}")
+    order = [f"by {sort}"] if sort != "thrash" else []
     if query.strip():
-        parts.append(f"filter {plain(query.strip(), 40, glyphs)}: {shown:,} of {slots:,}")
-    elif slots:
-        parts.insert(1, count(slots, "slot"))
-    return f" {glyphs.separator} ".join(parts)
+        counted = f"{shown:,} of {slots:,}"
+        found = f"filter {plain(query.strip(), 40, glyphs)}: {counted}{_more_without_seed(without_seed)}"
+        parts = [*order, found]
+    else:
+        counted = count(slots, "slot")
+        found = slots_text(slots, without_seed)
+        parts = [found, *order] if slots or without_seed else order
+    title = f" {glyphs.separator} ".join(["Internal Levels", *parts])
+    if not without_seed or cells is None:
+        return title
+    # Cut off, it would look as if the rows were all that there is.
+    last = count(without_seed, "empty slot")
+    shorter = (title, found, f"{counted}, {without_seed:,} empty", last)
+    return next((words for words in shorter if cell_len(words) <= cells), last)
 
 
 def time_text(

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from esper.karn.diagnosis import SlotVerdict
 from esper.karn.sanctum.columns import SlotRow
 from esper.karn.sanctum.follow import RunFollower
 from esper.karn.sanctum.state import (
@@ -92,6 +93,15 @@ class Viewing:
             return snapshot.changes
         return [change for change in snapshot.changes if query.matches(_row_of(change, snapshot))]
 
+    def without_seed(self, snapshot: SanctumSnapshot) -> Sequence[SlotVerdict]:
+        """Verdicts on slots without a row that the filter leaves; none by rank, which no verdict names."""
+        query = parse_query(self.options.filter)
+        if query == Query():
+            return snapshot.without_seed
+        if query.rank is not None:
+            return ()
+        return [verdict for verdict in snapshot.without_seed if query.matches(_row_without_seed(verdict))]
+
     def rows_due(self, now: datetime) -> bool:
         """Whether rows that have changed their places may take them."""
         return self._arranger.due(now)
@@ -155,3 +165,19 @@ def _row_of(change: LevelChange, snapshot: SanctumSnapshot) -> SlotRow:
         return SlotRow(key, snapshot.slots[key])
     empty = SlotInternalState(0, 0, "stable", 0.0, env_id=change.env_id, slot_id=change.slot_id)
     return SlotRow(key, empty)
+
+
+def _row_without_seed(verdict: SlotVerdict) -> SlotRow:
+    """What a filter can ask of a slot without a seed: its place, its band and its verdict's word."""
+    slot_id = verdict.slot_id or ""
+    state = SlotInternalState(
+        level=0,
+        max_level=verdict.max_level or 0,
+        trend="stable",
+        reversal_rate=verdict.reversal_rate or 0.0,
+        env_id=verdict.env_id,
+        slot_id=slot_id,
+        n_pairs=verdict.n_pairs,
+        verdict=verdict,
+    )
+    return SlotRow((verdict.env_id, slot_id), state)

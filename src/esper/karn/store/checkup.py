@@ -24,6 +24,12 @@ _ERRORS = """
     SELECT run_dir, kind, count(*) AS n, any_value(reason) AS example
     FROM ingest_errors GROUP BY run_dir, kind ORDER BY run_dir, kind"""
 
+_GAP_WORDS = {
+    "gap": "missing",
+    "replayed": "lost, but written anew by a resumed training,",
+    "repeat": "repeated",
+}
+
 
 class RunCheckup(msgspec.Struct, frozen=True, kw_only=True):
     """One run: how much of it was read, and what stands out."""
@@ -43,7 +49,7 @@ class RunCheckup(msgspec.Struct, frozen=True, kw_only=True):
     leftovers: list[str]
     """Names of what archivers and restorers left that were killed, or write now."""
     gaps: list[dict[str, Any]]
-    """Missing and repeated sequence numbers, by kind; a reason where the writer noted one."""
+    """Missing, replayed and repeated sequence numbers, by kind; a reason where the writer noted one."""
     errors: list[dict[str, Any]]
     """Lines that were not read whole, by kind."""
     quiet_ranks: list[QuietRank]
@@ -123,7 +129,7 @@ def checkup_text(checked: list[RunCheckup], sealing_error: str | None) -> str:
             for name in entry.leftovers
         ]
         for gap in entry.gaps:
-            what = "missing" if gap["kind"] == "gap" else "repeated"
+            what = _GAP_WORDS[gap["kind"]]
             reason = f", {gap['reason']}" if gap["reason"] else ""
             events, places = counted(gap["events"], "event"), counted(gap["n"], "place")
             lines.append(f"  {events} {what} in {places}{reason}: see event_gaps")

@@ -71,6 +71,7 @@ def _figures(now: Snapshot, verdict: RunVerdict) -> RunFigures:
             late_net=settling["late"],
         ),
         episode_return=msgspec.convert(_one(now, sql.RETURNS, run_dir), Sample),
+        lost_returns=_one(now, sql.LOST_RETURNS, run_dir)["n"],
         accuracy=_sample(ends, "accuracy"),
         loss=_sample(ends, "loss"),
         params=_sample(ends, "params"),

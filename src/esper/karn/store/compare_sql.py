@@ -22,6 +22,11 @@ RETURNS = f"""
     SELECT count(episode_reward) AS n, avg(episode_reward) AS mean, stddev_samp(episode_reward) AS deviation
     FROM episode_outcomes WHERE {OF_RUN}"""
 
+LOST_RETURNS = f"""
+    SELECT count(*) FILTER (non_finite ->> '$.episode_reward' IS NOT NULL) AS n
+    FROM episode_outcomes WHERE {OF_RUN}"""
+"""Episodes whose reward was no finite number."""
+
 EPISODE_ENDS = f"""
     WITH finished AS (
         SELECT env_id, episode_idx FROM episode_outcomes WHERE {OF_RUN} AND episode_idx IS NOT NULL

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from esper.karn.diagnosis.intervals import Interval
 from esper.karn.diagnosis.op_effect import (
@@ -20,7 +20,7 @@ from esper.karn.diagnosis.op_effect import (
 from esper.karn.store import effects_sql as sql
 from esper.karn.store.copies import ONE_OF_MANY
 from esper.karn.store.database import Snapshot, Store
-from esper.leyline.errors import unknown_name
+from esper.karn.store.places import refuse_place
 from esper.leyline.thresholds import BASELINE_WARM_QUERY, BASELINE_WARM_VERDICT
 
 
@@ -40,7 +40,7 @@ def op_answer(
         op_name: GROW_INTERNAL or SHRINK_INTERNAL.
         env_id: only in this environment.
         slot_id: only in slots of this name.
-        horizon: epochs over which changes are taken, at least 1; they end within the episode.
+        horizon: recorded epochs over which changes are taken, at least 1; they end within the episode.
 
     Raises:
         NotFoundError: on an unknown run, environment or slot; names the nearest.
@@ -51,7 +51,7 @@ def op_answer(
         facts = now.select(sql.FACTS, [name, env_id, op_name, slot_id]).dicts()[0]
         groups = _groups(now, name, env_id, slot_id, horizon)
         effects = [
-            _effect(op_name, method, *groups.get((method, op_name), ([], None)), horizon, facts, slot_id)
+            _effect(op_name, method, groups.get((method, op_name), _NO_GROUP), horizon, facts, slot_id)
             for method in (RANDOMISED, WEIGHTED)
             if method == WEIGHTED or facts["with_holdout"]
         ]
@@ -73,9 +73,10 @@ def told_effects(now: Snapshot, run_dir: str) -> tuple[list[OpEffect], list[str]
     """
     found: dict[str, OpEffect] = {}
     held: dict[str, str] = {}
-    for (method, op_name), (episodes, holdout) in _groups(now, run_dir, None, None, 1).items():
+    for (method, op_name), group in _groups(now, run_dir, None, None, 1).items():
+        episodes = group.episodes
         # In their order: randomised comes first.
-        if op_name not in found and (effect := _computed(op_name, method, episodes, holdout, 1)) is not None:
+        if op_name not in found and (effect := _computed(op_name, method, group, 1)) is not None:
             found[op_name] = effect
         elif method == RANDOMISED:
             support = support_of(episodes)
@@ -86,7 +87,17 @@ def told_effects(now: Snapshot, run_dir: str) -> tuple[list[OpEffect], list[str]
     ]
 
 
-_Group = tuple[list[EpisodeSums], float | None]
+class _Group(NamedTuple):
+    """What the episodes of one method and op add up to."""
+
+    episodes: list[EpisodeSums]
+    holdout: float | None
+    """The least."""
+    stride: int
+    """Epochs from one that is recorded to the next."""
+
+
+_NO_GROUP = _Group([], None, 1)
 
 
 def _groups(
@@ -98,38 +109,37 @@ def _groups(
     rank = now.select(ONE_OF_MANY, [run_dir]).rows[0][0] if env_id is None else None
     for row in now.select(sql.EPISODE_SUMS, [run_dir, env_id, horizon, slot_id, rank]).dicts():
         key = (row.pop("method"), row.pop("op_name"))
-        holdout = row.pop("holdout")
-        episodes, least = groups.get(key, ([], holdout))
+        holdout, stride = row.pop("holdout"), row.pop("stride")
+        episodes, least, _ = groups.get(key, _Group([], holdout, stride))
         episodes.append(EpisodeSums(**row))
-        groups[key] = episodes, None if holdout is None or least is None else min(holdout, least)
+        both = None if holdout is None or least is None else min(holdout, least)
+        groups[key] = _Group(episodes, both, stride)
     return groups
 
 
-def _computed(
-    op_name: str, method: str, episodes: Sequence[EpisodeSums], holdout: float | None, horizon: int
-) -> OpEffect | None:
+def _computed(op_name: str, method: str, group: _Group, horizon: int) -> OpEffect | None:
     """The effect; None where it is refused, and then nothing numerical is loaded."""
-    support = support_of(episodes)
+    support = support_of(group.episodes)
     if support is None or refusal(method, support) is not None:
         return None
     from esper.karn.effects import op_effect
 
-    return op_effect(op_name, method, episodes, horizon=horizon, holdout=holdout)
+    return op_effect(op_name, method, group.episodes, horizon=horizon * group.stride, holdout=group.holdout)
 
 
 def _effect(
     op_name: str,
     method: str,
-    episodes: Sequence[EpisodeSums],
-    holdout: float | None,
+    group: _Group,
     horizon: int,
     facts: dict[str, Any],
     slot_id: str | None,
 ) -> OpEffect:
+    episodes = group.episodes
     refused = None
     if method == WEIGHTED and slot_id is not None and facts["n_op_elsewhere"]:
         refused = "a slot's own probability is known only where the op was chosen, so a slot needs a holdout"
-    elif (computed := _computed(op_name, method, episodes, holdout, horizon)) is not None:
+    elif (computed := _computed(op_name, method, group, horizon)) is not None:
         return computed
     support = support_of(episodes)
     if refused is None:
@@ -139,8 +149,8 @@ def _effect(
     return OpEffect(
         op_name=op_name,
         method=method,
-        horizon=horizon,
-        holdout=holdout,
+        horizon=horizon * group.stride,
+        holdout=group.holdout,
         refused=refused,
         accuracy=Interval(None),
         loss=Interval(None),
@@ -180,4 +190,4 @@ def _check_places(now: Snapshot, run_dir: str, env_id: int | None, slot_id: str 
         ("slot", slot_id, {place[1] for place in places}),
     ):
         if wanted is not None and wanted not in known:
-            raise unknown_name(f"{what} in run {run_dir}:", str(wanted), sorted(str(name) for name in known))
+            refuse_place(now, run_dir, f"run {run_dir}", what, wanted, known)

@@ -26,6 +26,16 @@ EPISODE_SUMS = f"""
 
     starts AS (SELECT env_id, episode_idx, min(epoch) AS first_epoch FROM own GROUP BY env_id, episode_idx),
 
+    -- A run may record every fifth epoch only, and lines of it may be lost.
+    strides AS (
+        SELECT coalesce(mode(step), 1) AS stride
+        FROM (
+            SELECT epoch - lag(epoch) OVER (PARTITION BY env_id, episode_idx ORDER BY epoch) AS step
+            FROM own
+        )
+        WHERE step > 0
+    ),
+
     ahead AS (
         SELECT
             env_id,
@@ -60,9 +70,13 @@ EPISODE_SUMS = f"""
             [try_cast(p AS DOUBLE) FOR p IN json_extract_string(d.op_probs, '$.*')] AS every_p,
             -- Not so where the decision's own epoch was lost: then nobody knows.
             (ahead.epoch IS NOT NULL OR starts.first_epoch IS NULL) AND ahead.later_epoch IS NULL AS ended,
-            ahead.later_loss - coalesce(d.loss_before, ahead.loss) AS loss,
-            ahead.later_accuracy - coalesce(d.accuracy_before, ahead.accuracy) AS accuracy
+            ahead.epoch < 0 OR ahead.later_epoch - ahead.epoch = $3 * stride AS in_step,
+            CASE WHEN in_step THEN ahead.later_loss - coalesce(d.loss_before, ahead.loss) END AS loss,
+            CASE WHEN in_step
+                THEN ahead.later_accuracy - coalesce(d.accuracy_before, ahead.accuracy)
+            END AS accuracy
         FROM decisions AS d
+        CROSS JOIN strides
         LEFT JOIN starts ON starts.env_id = d.env_id AND starts.episode_idx = d.episode_idx
         LEFT JOIN ahead
             ON ahead.env_id = d.env_id
@@ -134,6 +148,7 @@ EPISODE_SUMS = f"""
     SELECT
         method,
         op_name,
+        (SELECT stride FROM strides) AS stride,
         min(h) FILTER (NOT impossible) AS holdout,
         count(*) FILTER (known) AS states,
         {_ARM.format(arm="op", does="op")}
@@ -152,7 +167,8 @@ EPISODE_SUMS = f"""
 ``$5`` a rank or null.
 
 The slot restricts what a holdout's coin was thrown for; of the policy's own probabilities only the op's are
-known where another op was chosen. An outcome is the change from the decision to the epoch that many later.
+known where another op was chosen. An outcome is the change from the decision to the recorded epoch that many
+later; ``stride`` is how many epochs lie between two that are recorded.
 """
 
 _PLACE = "CASE WHEN $2 IS NULL THEN {counted} ELSE env_id = $2 END"
@@ -174,10 +190,10 @@ PLACES = "SELECT DISTINCT env_id, slot_id FROM seed_internal_levels WHERE run_di
 
 NAIVE = f"""
     SELECT
-        count(*) FILTER (baseline_sample_count >= $5) AS n,
+        count(loss_advantage) FILTER (baseline_sample_count >= $5) AS n,
         avg(loss_advantage) FILTER (baseline_sample_count >= $5) AS loss,
         avg(accuracy_advantage) FILTER (baseline_sample_count >= $5) AS accuracy,
-        count(*) FILTER (baseline_sample_count >= $6) AS n_early,
+        count(loss_advantage) FILTER (baseline_sample_count >= $6) AS n_early,
         avg(loss_advantage) FILTER (baseline_sample_count >= $6) AS loss_early,
         avg(accuracy_advantage) FILTER (baseline_sample_count >= $6) AS accuracy_early
     FROM counterfactual_deltas

@@ -21,21 +21,25 @@ from esper.karn.diagnosis import (
     judge_slots,
     thrash_span,
 )
-from esper.karn.diagnosis.clues import effect, policy_update_clue, probability_clue, reward_clue
+from esper.karn.diagnosis.clues import Spread, effect, policy_update_clue, probability_clue, reward_clue
 from esper.karn.store import evidence_sql as sql
 from esper.karn.store.copies import copies_note
 from esper.karn.store.database import Snapshot, Store
 from esper.karn.store.effects import told_effects
+from esper.karn.store.places import refuse_place
 from esper.karn.store.ranks import quiet_ranks, ranks_text
 from esper.karn.store.runs import RunInfo
 from esper.karn.textout import counted
-from esper.leyline.errors import NotFoundError, unknown_name
+from esper.leyline.errors import NotFoundError
 from esper.leyline.thresholds import BASELINE_WARM_QUERY, BASELINE_WARM_VERDICT, MIN_PAIRS, USAGE_GATE
 
 EVIDENCE_SLOTS = 3
 """Worst slots whose reversals are shown."""
 EVIDENCE_ROWS = 5
 """Reversals shown of each."""
+
+MOST_ACCURATE = 1.5
+"""An accuracy above is no fraction, nor one that is a little off."""
 
 _SlotKey = tuple[int | None, str | None]
 
@@ -67,7 +71,7 @@ def _verdict(
     run_dir = run.run_dir
     counts = [msgspec.convert(row, SlotCounts) for row in now.select(sql.COUNTS, [run_dir]).dicts()]
     by_key = {(count.env_id, count.slot_id): count for count in counts}
-    verdicts = _chosen(judge_slots(counts), env_id, slot_id, _named(now, run_dir))
+    verdicts = _chosen(now, run_dir, judge_slots(counts), env_id, slot_id)
     slots = _reports(now, run_dir, verdicts)
     named = [slot for slot in slots if slot.thrashing]
     told, held = told_effects(now, run_dir)
@@ -83,7 +87,7 @@ def _verdict(
         bias=bias_text(held),
         why=_why(now, run_dir, named or slots, since=_first_since(named)),
         evidence=_evidence(now, run_dir, slots[:EVIDENCE_SLOTS]),
-        notes=_notes(now, run, ranks, filtered=env_id is not None or slot_id is not None),
+        notes=_notes(now, run, ranks, ops=bool(counts), filtered=env_id is not None or slot_id is not None),
     )
 
 
@@ -94,21 +98,22 @@ def _named(now: Snapshot, run_dir: str) -> str:
 
 
 def _chosen(
-    verdicts: list[SlotVerdict], env_id: int | None, slot_id: str | None, run: str
+    now: Snapshot, run_dir: str, verdicts: list[SlotVerdict], env_id: int | None, slot_id: str | None
 ) -> list[SlotVerdict]:
     for what, wanted, known in (
         ("environment", env_id, {v.env_id for v in verdicts}),
         ("slot", slot_id, {v.slot_id for v in verdicts}),
     ):
         if wanted is not None and wanted not in known:
-            raise unknown_name(f"{what} in {run}:", str(wanted), sorted(str(name) for name in known))
+            refuse_place(now, run_dir, _named(now, run_dir), what, wanted, known)
     chosen = [
         v
         for v in verdicts
         if (env_id is None or v.env_id == env_id) and (slot_id is None or v.slot_id == slot_id)
     ]
     if verdicts and not chosen:
-        raise NotFoundError(f"{run}: environment {env_id} has no internal op in slot {slot_id!r}")
+        where = _named(now, run_dir)
+        raise NotFoundError(f"{where}: environment {env_id} has no internal op in slot {slot_id!r}")
     return chosen
 
 
@@ -180,9 +185,9 @@ def _effects(now: Snapshot, run_dir: str) -> list[Effect]:
         effect(
             row["op_name"],
             row["n_all"],
-            row["n"],
-            (row["loss_mean"], row["loss_deviation"]),
-            (row["accuracy_mean"], row["accuracy_deviation"]),
+            row["n_warm"],
+            Spread(row["loss_mean"], row["loss_deviation"], row["loss_n"]),
+            Spread(row["accuracy_mean"], row["accuracy_deviation"], row["accuracy_n"]),
             (row["n_early"], row["loss_early"]),
         )
         for row in rows
@@ -222,18 +227,28 @@ def _evidence(now: Snapshot, run_dir: str, slots: Sequence[SlotReport]) -> list[
 def data_notes(now: Snapshot, run_dir: str) -> list[str]:
     """What a run's numbers are of: of one rank among copies, of a training whose loss left the numbers."""
     copies = copies_note(now, run_dir)
-    epochs, not_finite = now.select(sql.LOSSES, [run_dir]).rows[0]
+    epochs, not_finite, highest = now.select(sql.LOSSES, [run_dir]).rows[0]
     diverged = f"loss was not finite in {not_finite} of {counted(epochs, 'epoch')}" if not_finite else None
-    return [note for note in (copies, diverged) if note is not None]
+    percent = None
+    if highest is not None and highest > MOST_ACCURATE:
+        percent = (
+            f"accuracy reaches {highest:.4g}, and is read as a fraction everywhere: divide per cent by 100"
+        )
+    return [note for note in (copies, diverged, percent) if note is not None]
 
 
-def _notes(now: Snapshot, run: RunInfo, ranks: list[str], *, filtered: bool) -> list[str]:
+def _notes(now: Snapshot, run: RunInfo, ranks: list[str], *, ops: bool, filtered: bool) -> list[str]:
     notes = []
     if filtered:
         notes.append(
             "the slots are judged among all of the run; use, effects and updates are those of the whole run"
         )
     notes += data_notes(now, run.run_dir)
+    if not ops and (told := now.select(sql.DECIDED_OPS, [run.run_dir]).rows[0][0]):
+        notes.append(
+            f"{counted(told, 'decision')} for GROW or SHRINK, and no SEED_INTERNAL_LEVEL_CHANGED: "
+            "level changes must be reported too (level_changed)"
+        )
     if run.bad_lines:
         were = "was" if run.bad_lines == 1 else "were"
         notes.append(

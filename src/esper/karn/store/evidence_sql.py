@@ -25,22 +25,32 @@ PLACES = f"""
         GROUP BY env_id, slot_id, episode_idx
     ),
 
-    last_ops AS (
-        SELECT env_id, slot_id, max({{'episode_idx': episode_idx, 'epoch': last_op}}) AS place
-        FROM slot_episodes
-        WHERE episode_idx IS NOT NULL AND last_op IS NOT NULL
+    -- A level begins with its seed, and ends with it.
+    changes AS (
+        SELECT env_id, slot_id, episode_idx, epoch FROM seed_internal_levels WHERE {OF_RUN}
+        UNION ALL
+        SELECT env_id, slot_id, episode_idx, epoch
+        FROM seed_lifecycle
+        WHERE {OF_RUN} AND event_type IN ('SEED_GERMINATED', 'SEED_PRUNED')
+    ),
+
+    last_changes AS (
+        SELECT env_id, slot_id, max({{'episode_idx': episode_idx, 'epoch': epoch}}) AS place
+        FROM changes
+        WHERE episode_idx IS NOT NULL AND epoch IS NOT NULL
         GROUP BY env_id, slot_id
     ),
 
+    -- Within one episode: the next one begins with other levels.
     calms AS (
         SELECT
             slot.env_id,
             slot.slot_id,
-            sum(CASE
-                WHEN episode.episode_idx > slot.place.episode_idx THEN episode.last_epoch
-                ELSE episode.last_epoch - slot.place.epoch
+            max(episode.last_epoch - CASE
+                WHEN episode.episode_idx > slot.place.episode_idx THEN 0
+                ELSE slot.place.epoch
             END) AS n_epochs
-        FROM last_ops AS slot
+        FROM last_changes AS slot
         JOIN episode_ends AS episode
             ON episode.env_id IS NOT DISTINCT FROM slot.env_id
             AND episode.episode_idx >= slot.place.episode_idx
@@ -62,7 +72,7 @@ PLACES = f"""
         ON calms.env_id IS NOT DISTINCT FROM slot.env_id
         AND calms.slot_id IS NOT DISTINCT FROM slot.slot_id
     GROUP BY slot.env_id, slot.slot_id"""
-"""For each slot: its rank, its episodes, and whether its level has been left alone for long at the end."""
+"""For each slot: its rank, its episodes, and whether its level was left alone for long at the end."""
 
 FREE_PAIRS = f"""
     WITH slots AS (SELECT unnest($2::INTEGER[]) AS env_id, unnest($3::VARCHAR[]) AS slot_id)
@@ -87,27 +97,38 @@ LATEST_REVERSALS = f"""
     LIMIT $4"""
 
 OP_RATES = f"""
-    SELECT env_id, avg(rate) AS rate
-    FROM (
-        SELECT env_id, episode_idx, count(*) / (max(epoch) - min(epoch) + 1) AS rate
-        FROM seed_internal_levels
-        WHERE {OF_RUN} AND epoch IS NOT NULL
+    WITH ops AS (SELECT env_id, episode_idx, epoch FROM seed_internal_levels WHERE {OF_RUN}),
+
+    episodes AS (
+        SELECT env_id, episode_idx, max(epoch) AS n_epochs
+        FROM (
+            SELECT env_id, episode_idx, epoch FROM epochs WHERE {OF_RUN}
+            UNION ALL
+            -- The epoch of a run's very end may be missing; that of an op has begun.
+            SELECT env_id, episode_idx, epoch FROM ops
+        )
         GROUP BY env_id, episode_idx
-        HAVING count(*) > 1
     )
+
+    SELECT env_id, (SELECT count(*) FROM ops WHERE ops.env_id IS NOT DISTINCT FROM episodes.env_id)
+        / nullif(sum(n_epochs), 0) AS rate
+    FROM episodes
     GROUP BY env_id"""
-"""Each environment's internal ops per epoch over an episode, on average over episodes."""
+"""Each environment's internal ops per epoch, over all epochs of all its episodes."""
 
 EFFECTS = f"""
     SELECT
         op_name,
         count(*) AS n_all,
-        count(*) FILTER (warm) AS n,
+        count(*) FILTER (warm) AS n_warm,
+        -- What followed an op may be no number: n is of those that have one.
+        count(loss_advantage) FILTER (warm) AS loss_n,
         avg(loss_advantage) FILTER (warm) AS loss_mean,
         stddev_samp(loss_advantage) FILTER (warm) AS loss_deviation,
+        count(accuracy_advantage) FILTER (warm) AS accuracy_n,
         avg(accuracy_advantage) FILTER (warm) AS accuracy_mean,
         stddev_samp(accuracy_advantage) FILTER (warm) AS accuracy_deviation,
-        count(*) FILTER (early) AS n_early,
+        count(loss_advantage) FILTER (early) AS n_early,
         avg(loss_advantage) FILTER (early) AS loss_early
     FROM (
         SELECT *, baseline_sample_count >= $2 AS warm, baseline_sample_count >= $3 AS early
@@ -167,6 +188,7 @@ REVERSING_OPS = f"""
         SELECT
             -- legal_ops counts ops, so it is the op's own probability that compares with it: without
             -- op_probs, the joint one over the slot's, or the joint one itself where there is one slot.
+            -- What is recorded is after a holdout's coin, which leaves an op 1 - h of the policy's own.
             CASE
                 WHEN d.op_probs IS NOT NULL THEN try_cast(d.op_probs ->> ('$.' || d.op) AS DOUBLE)
                 WHEN d.slot_probs IS NOT NULL
@@ -174,7 +196,7 @@ REVERSING_OPS = f"""
                         try_cast(json_extract_string(d.slot_probs, '$."' || d.slot_id || '"') AS DOUBLE), 0
                     )
                 WHEN d.one_slot THEN d.op_probability
-            END AS probability,
+            END / (1 - coalesce(d.holdout_probability, 0)) AS probability,
             d.legal_ops,
             d.reward,
             d.intervention_cost
@@ -206,14 +228,21 @@ USAGE = f"""
         ) AS total_decisions"""
 """As the query ``internal_op_usage`` counts them, which counts copies too."""
 
+DECIDED_OPS = f"""
+    SELECT count(*) FROM decisions
+    WHERE {OF_RUN} AND op IN ('GROW_INTERNAL', 'SHRINK_INTERNAL') AND action_success IS NOT FALSE"""
+"""Ops that the policy chose and that were not refused."""
+
 LOSSES = f"""
     SELECT
         count(*) AS epochs,
         count(*) FILTER (
             loss IS NULL AND coalesce(non_finite ->> '$.loss', non_finite ->> '$.val_loss') IS NOT NULL
-        ) AS not_finite
+        ) AS not_finite,
+        max(accuracy) AS highest
     FROM epochs
     WHERE {OF_RUN}"""
+"""Epochs, those whose loss is no finite number, and the highest accuracy."""
 
 REWARD_SPREAD = f"SELECT stddev_samp(reward) FROM decisions WHERE {OF_RUN}"
 

@@ -72,7 +72,8 @@ def quiet_ranks(files: Sequence[EventFile], select: Select) -> list[QuietRank]:
         last = file.state.last_timestamp
         age = None if last is None else max(0.0, (datetime.now(UTC) - last).total_seconds())
         lives = writer_lives(file.path, file.state.inode)
-        if lives is False or is_quiet(age, gaps.get(file.filename)):
+        begins = lives is True and last is None
+        if lives is False or (is_quiet(age, gaps.get(file.filename)) and not begins):
             ranks.append(
                 QuietRank(
                     rank=file.rank,

@@ -20,7 +20,7 @@ LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 STATUSES = {
     "finished": "every process of the run said that it finished",
-    "running": "events arrive",
+    "running": "events arrive, or its process has just begun",
     "silent": "no event for long; it may be slow, stopped or on another machine",
     "crashed": "it has not finished and no process writes it any more",
     "empty": "no event yet",
@@ -169,7 +169,7 @@ def is_done(file: EventFile) -> bool:
 
 def _status(files: Sequence[EventFile], age_s: float | None, median_gap_s: float | None) -> str:
     if not any(file.state.events for file in files):
-        return "empty"
+        return "running" if any(writer_lives(file.path, None) for file in files) else "empty"
     if is_finished(files):
         return "finished"
     waiting = [file for file in current_files(files) if not is_done(file)]

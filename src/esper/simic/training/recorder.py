@@ -18,7 +18,16 @@ from esper.leyline.payloads import (
     TrainingFinishedPayload,
     TrainingStartedPayload,
 )
-from esper.simic.training.recorder_core import check_probability, plain
+from esper.simic.training.recorder_checks import (
+    check_probabilities,
+    check_probability,
+    env_index,
+    number,
+    numbers,
+    plain,
+    slot_name,
+    whole,
+)
 from esper.simic.training.recorder_seeds import FOSSILIZED, SeedReports
 from esper.simic.training.recorder_state import HeldDecision
 
@@ -119,14 +128,22 @@ class InternalOpRecorder(SeedReports):
 
         Raises:
             ValueError: if ``op`` is no LifecycleOp, or ``probability``, ``holdout_probability`` or one of
-                ``op_probs`` does not lie in 0 to 1; NaN does no harm and is recorded as ``non_finite``.
+                ``op_probs`` does not lie in 0 to 1 (NaN does no harm and is recorded as ``non_finite``), or
+                ``env`` is no whole number, a slot no text, or another value no number.
         """
-        op, probability, reward = LifecycleOp(op), plain(probability), plain(reward)
-        holdout_probability, plain_probs = plain(holdout_probability), _plain_values(op_probs)
-        check_probability(env, "probability", probability)
-        check_probability(env, "holdout_probability", holdout_probability)
-        for name, value in (plain_probs or {}).items():
-            check_probability(env, f"op_probs[{name!r}]", value)
+        env, op = env_index(env), LifecycleOp(op)
+        if slot is not None:
+            slot = slot_name(env, "slot", slot)
+        if intended_slot is not None:
+            intended_slot = slot_name(env, "intended_slot", intended_slot)
+        probability = check_probability(env, "probability", probability)
+        holdout_probability = check_probability(env, "holdout_probability", holdout_probability)
+        plain_probs = check_probabilities(env, "op_probs", op_probs)
+        plain_slot_probs = numbers(env, "slot_probs", slot_probs)
+        reward, entropy = number(env, "reward", reward), number(env, "entropy", entropy)
+        legal_ops = number(env, "legal_ops", legal_ops)
+        value_estimate = number(env, "value_estimate", value_estimate)
+        intervention_cost = number(env, "intervention_cost", intervention_cost)
         state = self._env(env)
         if intervention_cost is None and self._intervention_cost is not None:
             intervention_cost = self._intervention_cost if op.is_internal else 0.0
@@ -141,13 +158,13 @@ class InternalOpRecorder(SeedReports):
                 action_success=plain(success),
                 op_probability=probability,
                 op_probs=plain_probs,
-                slot_probs=_plain_values(slot_probs),
-                op_entropy=plain(entropy),
-                legal_ops=plain(legal_ops),
+                slot_probs=plain_slot_probs,
+                op_entropy=entropy,
+                legal_ops=legal_ops,
                 reward=reward,
-                intervention_cost=plain(intervention_cost),
+                intervention_cost=intervention_cost,
                 ladder_present=any(other.max_level is not None for other in state.slots.values()),
-                value_estimate=plain(value_estimate),
+                value_estimate=value_estimate,
                 loss_before=state.loss,
                 accuracy_before=state.accuracy,
                 params_before=state.params,
@@ -172,8 +189,8 @@ class InternalOpRecorder(SeedReports):
         self,
         env: int,
         epoch: int,
-        loss: float,
-        accuracy: float,
+        loss: float | None,
+        accuracy: float | None,
         *,
         params: int | None = None,
         reward: float | None = None,
@@ -185,24 +202,30 @@ class InternalOpRecorder(SeedReports):
         Args:
             env: this rank's environment index, from 0.
             epoch: the epoch just completed, counted from the episode's start.
-            loss: validation loss.
-            accuracy: validation accuracy, a fraction.
+            loss: validation loss; None where it was not measured in this epoch, which then is the outcome
+                of no op and of no NOOP.
+            accuracy: validation accuracy, a fraction; None likewise.
             params: active parameters of the whole model.
             reward: of the decisions that were reported without one since the last epoch.
             train_loss: training loss.
             train_accuracy: training accuracy, a fraction.
 
         Raises:
-            ValueError: if the epoch does not come after the last one of this episode.
+            ValueError: if the epoch does not follow the last one of this episode, or a value is no number.
         """
-        epoch, loss, accuracy, params = plain(epoch), plain(loss), plain(accuracy), plain(params)
+        env = env_index(env)
+        epoch, params = whole(env, "epoch", epoch), number(env, "params", params)
+        loss, accuracy = number(env, "loss", loss), number(env, "accuracy", accuracy)
+        reward = number(env, "reward", reward)
+        train_loss = number(env, "train_loss", train_loss)
+        train_accuracy = number(env, "train_accuracy", train_accuracy)
         state = self._env(env)
         if epoch < 0 or (state.epochs and epoch <= state.epoch):
             raise TelemetryUsageError(
                 f"env {env}: epoch {epoch} can't follow epoch {state.epoch}; count up within an episode, "
                 f"and call episode_end({env}) when it is over"
             )
-        self._release_held(env, state, plain(reward))
+        self._release_held(env, state, reward)
         self._record_outcomes(env, state, epoch, loss, accuracy)
         state.next_epoch(epoch, loss, accuracy, params)
         self._emit(
@@ -214,8 +237,8 @@ class InternalOpRecorder(SeedReports):
                 loss=loss,
                 accuracy=accuracy,
                 params=params,
-                train_loss=plain(train_loss),
-                train_accuracy=plain(train_accuracy),
+                train_loss=train_loss,
+                train_accuracy=train_accuracy,
             ),
         )
 
@@ -227,6 +250,7 @@ class InternalOpRecorder(SeedReports):
             outcome: how it ended, for example "timeout".
             keep_seeds: True if the seeds live on into the next episode, so that nobody adds them again.
         """
+        env = env_index(env)
         state = self._env(env)
         self._release_held(env, state, None)
         self._emit(
@@ -273,7 +297,3 @@ class InternalOpRecorder(SeedReports):
             failed = TrainingFailedPayload(reason=reason.removesuffix(": ")[:MAX_REASON])
             self._sink.emit(TelemetryEventType.TRAINING_FAILED, failed, severity="error")
             self._running = False
-
-
-def _plain_values(numbers: Mapping[str, float] | None) -> dict[str, float | None] | None:
-    return None if numbers is None else {name: plain(value) for name, value in numbers.items()}

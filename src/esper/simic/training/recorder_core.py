@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import msgspec
@@ -14,26 +13,7 @@ from esper.simic.training.counterfactual_tracker import CounterfactualTracker
 from esper.simic.training.internal_op_tracker import InternalOpTracker
 from esper.simic.training.recorder_state import EnvState, HeldDecision, SlotState
 
-__all__ = ["RecorderCore", "check_probability", "plain"]
-
-DUST = 1e-6
-"""How far beyond 0 or 1 rounding may carry a probability."""
-
-
-def plain(value: Any) -> Any:
-    """A NumPy scalar or 0-d tensor as Python's own number; a tensor would keep its graph alive."""
-    item = getattr(value, "item", None)
-    return value if item is None else item()
-
-
-def check_probability(env: int, field: str, value: Any) -> None:
-    """Let pass what is None, not finite (recorded as such), or in 0 to 1 but for rounding.
-
-    Raises:
-        TelemetryUsageError: on another number; per cent would spoil every effect that weighs by it.
-    """
-    if isinstance(value, int | float) and math.isfinite(value) and not -DUST <= value <= 1 + DUST:
-        raise TelemetryUsageError(f"env {env}: {field} must lie in 0 to 1, not {value:g}")
+__all__ = ["RecorderCore"]
 
 
 class RecorderCore:
@@ -64,6 +44,7 @@ class RecorderCore:
         self._env_sinks: dict[int, EventSink] = {}
         self._counterfactual = CounterfactualTracker()
         self._episodes_completed = 0
+        self._said_levels = False
 
     @property
     def superseded_ops(self) -> int:
@@ -117,8 +98,14 @@ class RecorderCore:
         at = self._envs[env].epoch if epoch is None else epoch
         self._env_sink(env).emit(event_type, payload, slot_id=slot, seed_id=seed_id, epoch=at)
 
-    def _record_outcomes(self, env: int, state: EnvState, epoch: int, loss: float, accuracy: float) -> None:
+    def _record_outcomes(
+        self, env: int, state: EnvState, epoch: int, loss: float | None, accuracy: float | None
+    ) -> None:
         """Emit what became of each op that was pending before this epoch, then feed the baseline."""
+        if loss is None or accuracy is None:
+            # A later epoch's values would not be the outcome an epoch later, so there is none.
+            self._counterfactual.clear_env(env)
+            return
         for slot, seed in state.slots.items():
             delta = self._counterfactual.record_op_outcome(
                 slot, env, loss, accuracy, seed.active_params, epoch=epoch

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from typing import Any
 
 from esper.leyline.actions import LifecycleOp, SeedInternalKind
@@ -15,10 +17,13 @@ from esper.leyline.payloads import (
     SeedPrunedPayload,
     SeedStageChangedPayload,
 )
-from esper.simic.training.recorder_core import RecorderCore, plain
+from esper.simic.training.recorder_checks import env_index, number, slot_name, whole
+from esper.simic.training.recorder_core import RecorderCore
 from esper.simic.training.recorder_state import SlotState
 
 __all__ = ["FOSSILIZED", "SeedReports"]
+
+_log = logging.getLogger("karn")
 
 FOSSILIZED = "fossilized"
 """The ``reason`` of ``seed_removed`` that makes a seed a lasting part of its host."""
@@ -51,9 +56,13 @@ class SeedReports(RecorderCore):
 
         Raises:
             ValueError: if only one of level and max_level is given, level is not in 0 to max_level, or
-                the slot holds a seed already.
+                the slot holds a seed already; or if one of them or ``env`` is no whole number, or the slot
+                no text.
         """
-        level, max_level, params = plain(level), plain(max_level), plain(params)
+        env = env_index(env)
+        slot, params = slot_name(env, "slot", slot), number(env, "params", params)
+        level = None if level is None else whole(env, "level", level)
+        max_level = None if max_level is None else whole(env, "max_level", max_level)
         if (level is None) != (max_level is None) or (
             level is not None and max_level is not None and not 0 <= level <= max_level
         ):
@@ -102,6 +111,9 @@ class SeedReports(RecorderCore):
     ) -> None:
         """Record an internal op that was carried out, and the slot's metrics after it.
 
+        Where ``from_level`` is not the level that was told of the seed last, one line is logged, once per
+        recorder: the events then say something else than what happened.
+
         Args:
             env: this rank's environment index, from 0.
             slot: the slot; ``seed_added`` named its max_level.
@@ -110,9 +122,11 @@ class SeedReports(RecorderCore):
             active_params: the seed's active parameters after.
 
         Raises:
-            ValueError: if the slot holds no seed with levels, or the levels can't be.
+            ValueError: if the slot holds no seed with levels, or the levels can't be or are no whole numbers.
         """
-        from_level, to_level, active_params = plain(from_level), plain(to_level), plain(active_params)
+        env = env_index(env)
+        slot, active_params = slot_name(env, "slot", slot), number(env, "active_params", active_params)
+        from_level, to_level = whole(env, "from_level", from_level), whole(env, "to_level", to_level)
         seed = self._seed(env, slot)
         max_level = seed.max_level
         if max_level is None:
@@ -124,6 +138,8 @@ class SeedReports(RecorderCore):
             raise TelemetryUsageError(
                 f"slot {slot!r}: levels {from_level} and {to_level} must differ and lie in 0 to {max_level}"
             )
+        if from_level != seed.level and not self._said_levels:
+            self._say_levels(env, slot, seed.level, from_level)
         state = self._env(env)
         op = LifecycleOp.from_levels(from_level, to_level)
         if state.loss is not None and state.accuracy is not None:
@@ -172,6 +188,9 @@ class SeedReports(RecorderCore):
         self, env: int, slot: str, from_stage: str, to_stage: str, *, accuracy_delta: float | None = None
     ) -> None:
         """Record that the seed in a slot went from one stage of its life to the next."""
+        env = env_index(env)
+        slot = slot_name(env, "slot", slot)
+        accuracy_delta = number(env, "accuracy_delta", accuracy_delta)
         state = self._env(env)
         seed = state.slots.get(slot)
         self._emit(
@@ -182,7 +201,7 @@ class SeedReports(RecorderCore):
                 from_stage=from_stage,
                 to_stage=to_stage,
                 episode_idx=state.episode,
-                accuracy_delta=plain(accuracy_delta),
+                accuracy_delta=accuracy_delta,
             ),
             slot,
             None if seed is None else seed.seed_id,
@@ -196,6 +215,8 @@ class SeedReports(RecorderCore):
         Raises:
             ValueError: if the slot holds no seed.
         """
+        env = env_index(env)
+        slot, improvement = slot_name(env, "slot", slot), number(env, "improvement", improvement)
         seed = self._seed(env, slot)
         state = self._env(env)
         del state.slots[slot]
@@ -208,7 +229,7 @@ class SeedReports(RecorderCore):
             "episode_idx": state.episode,
             "blueprint_id": seed.blueprint,
             "epochs_total": max(0, state.epoch - seed.added_at),
-            "improvement": plain(improvement),
+            "improvement": improvement,
         }
         if reason == FOSSILIZED:
             state.fossilized += 1
@@ -222,4 +243,16 @@ class SeedReports(RecorderCore):
                 SeedPrunedPayload(reason=reason, **common),
                 slot,
                 seed.seed_id,
+            )
+
+    def _say_levels(self, env: int, slot: str, known: int | None, told: int) -> None:
+        self._said_levels = True
+        with contextlib.suppress(Exception):  # a log handler that fails is no reason to stop a training
+            _log.warning(
+                "env %d slot %r: level_changed was told from_level %d, but the level known is %s: a level "
+                "change or an episode_end was not reported, so the verdict may be wrong (said once)",
+                env,
+                slot,
+                told,
+                known,
             )

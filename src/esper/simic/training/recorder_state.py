@@ -69,7 +69,7 @@ class EnvState:
         """Whether the policy did nothing since the last epoch end, and nothing else changed a seed."""
         return self.decisions > 0 and self.decisions == self.noops and self.changes == 0
 
-    def next_epoch(self, epoch: int, loss: float, accuracy: float, params: int | None) -> None:
+    def next_epoch(self, epoch: int, loss: float | None, accuracy: float | None, params: int | None) -> None:
         """Take up the state after an epoch."""
         self.epoch, self.loss, self.accuracy, self.params = epoch, loss, accuracy, params
         self.epochs += 1

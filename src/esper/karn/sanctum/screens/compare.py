@@ -25,7 +25,7 @@ from esper.karn.sanctum.state import SanctumSnapshot, SlotInternalState, SlotKey
 from esper.karn.sanctum.text import STYLES, count, plain, slot_name
 from esper.karn.sanctum.verdict_line import share_named
 from esper.karn.sanctum.view import ViewOptions, arrange
-from esper.karn.sanctum.widgets.level_table import NO_SEED
+from esper.karn.sanctum.widgets.level_table import NO_SEED, NO_SEED_NOW
 from esper.leyline.thresholds import indicator
 
 BYTES_PER_TICK = 2 << 20
@@ -101,7 +101,8 @@ def comparison(left: SanctumSnapshot, right: SanctumSnapshot, width: int, glyphs
         facts.add_row(label, cell(left, glyphs), cell(right, glyphs))
     keys = paired(left, right)
     if not keys:
-        return Group(facts, Text(), Text(NO_SEED, "dim"))
+        none = NO_SEED_NOW if left.without_seed or right.without_seed else NO_SEED
+        return Group(facts, Text(), Text(none, "dim"))
     shown = keys[:SLOTS_SHOWN]
     both = [SlotRow(key, side.slots[key]) for side in (left, right) for key in shown if key in side.slots]
     gap, room, layout = _side_by_side(both, width, glyphs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar, TypeVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
@@ -72,6 +73,11 @@ class Page(ModalScreen[Result]):
         super().__init__(classes="-ascii" if glyphs.only_ascii else None)
         self._title = title
         self.glyphs = glyphs
+
+    async def on_event(self, event: events.Event) -> None:
+        """Fill no page of an app that was told to end: what it is made of is never put in."""
+        if not (self.app._exit and isinstance(event, events.Mount | events.Resize)):
+            await super().on_event(event)
 
     def compose(self) -> ComposeResult:
         """Frame and footer."""

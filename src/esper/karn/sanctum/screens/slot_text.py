@@ -34,7 +34,7 @@ _LABELS = {
 }
 _WIDE_LABELS = {name: f"{label:<{_LABEL_CELLS}}" for name, (label, _) in _LABELS.items()}
 _SHORT_LABELS = {name: f"{label:<7}" for name, (_, label) in _LABELS.items()}
-OPS_LEGEND = "beyond NOOP: loss, accuracy in points; p: the policy's probability of it"
+OPS_LEGEND = "beyond NOOP: loss, accuracy in points; p: its probability as carried out"
 SHORT_HEAD = "Episode:epoch, op"
 OPS_HEAD = "Episode  Epoch  Event              Loss  Accuracy     p"
 

@@ -10,6 +10,8 @@ from esper.karn.sanctum.widgets.lines import paint
 
 _AROUND_CELLS = 4
 """Corner and blanks."""
+FRAME_CELLS = 6
+"""Of a frame's width, what no heading has room in: corner, line and blank on both sides."""
 
 
 def retitle(widget: Widget, title: str) -> None:

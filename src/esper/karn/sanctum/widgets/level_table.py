@@ -17,6 +17,7 @@ from esper.karn.sanctum.state import SlotInternalState
 from esper.karn.sanctum.view import FoldRow, Key, Row, ViewOptions, arrange_slots
 
 NO_SEED = "no seed yet"
+NO_SEED_NOW = "no slot holds a seed now"
 _ALL = ViewOptions(fold_above=None)
 _WIDE = 1000
 

@@ -81,7 +81,8 @@ class Prompt(Horizontal):
 
     def on_resize(self, event: events.Resize) -> None:
         """The text goes before what the keys do."""
-        self.query_one("#how").display = event.size.width >= _WIDE
+        if self.is_attached:  # in an app that was told to end, nothing is in it
+            self.query_one("#how").display = event.size.width >= _WIDE
 
     def ask(self, purpose: Purpose, before: str) -> None:
         """Open the line with the text that holds now."""
