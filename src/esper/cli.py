@@ -219,16 +219,13 @@ def import_(
         str | None, typer.Option(metavar="NAME", help="The new run's name. Default: the file's.")
     ] = None,
 ) -> None:
-    """Make a run of a table of levels: a verdict without touching training code."""
+    """Make a run of a table of levels, a row for each epoch: a verdict without touching training code."""
     from esper.importer import import_levels
     from esper.karn.settings import check_run_dir
     from esper.karn.settings import telemetry_dir as folder
 
     done = import_levels(file, folder(telemetry_dir), check_run_dir(run_dir or file.stem))
-    show(
-        f"{done.rows} rows, {done.envs} environments, {done.level_changes} level changes: "
-        f"run {done.run_dir}\n{next_command(done.run_dir, folder(telemetry_dir))}"
-    )
+    show(f"{done.summary()}\n{next_command(done.run_dir, folder(telemetry_dir))}")
 
 
 @app.command()

@@ -40,7 +40,7 @@ def verdict_text(verdict: RunVerdict, detail: str = "concise") -> str:
     ]
     if len(shown) < len(verdict.slots):
         more = counted(len(verdict.slots) - len(shown), "more slot")
-        lines.append(f"  ... and {more} (detail full, or the view slot_thrash)")
+        lines.append(f"  ... and {more} (detail full; view slot_thrash)")
     if verdict.n_thrashing and not full:
         lines.append(_where_line(verdict))
     if full:
