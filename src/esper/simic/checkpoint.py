@@ -142,9 +142,7 @@ def trained_by(path: Path) -> int | None:
     """How many ranks the training of a checkpoint had; None if it can't be read, or is too old to say."""
     try:
         world_size = torch.load(path, weights_only=True, mmap=True).get("world_size")
-    except (
-        Exception
-    ):  # torch raises whatever its zip and pickle readers do; load_checkpoint says what is wrong
+    except Exception:  # whatever torch's readers raise: load_checkpoint says what is wrong
         return None
     return world_size if isinstance(world_size, int) else None
 
