@@ -41,6 +41,7 @@ RUN = RunFigures(
     usage=Part(30, 100),
     thrash=CALM,
     settling=Settling(settled=Part(6, 8), early_net=2.0, late_net=0.5),
+    lost_returns=0,
     episode_return=Sample(10, 1.0, 0.1),
     accuracy=Sample(0, None, None),
     loss=Sample(0, None, None),
