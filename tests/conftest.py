@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from support import ListSink, write_run
 # A machine that is busy with something else is no reason to fail.
 settings.register_profile("karn", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("karn")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As in the background of a shell script: every process that a test starts would take Ctrl-C for nothing.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
