@@ -133,8 +133,9 @@ def op_effect(
     beyond = [0, 0]
     if refused is None:
         some = [episode for episode in episodes if episode.states]
-        accuracy, loss = difference(some, "accuracy"), difference(some, "loss")
-        beyond = [_side(difference(some, outcome, SURE)) for outcome in ("accuracy", "loss")]
+        found = [_jackknife(some, outcome) for outcome in ("accuracy", "loss")]
+        accuracy, loss = (estimate.interval(CONFIDENCE) for estimate in found)
+        beyond = [_side(estimate.interval(SURE)) for estimate in found]
     return OpEffect(
         op_name=op_name,
         method=method,
@@ -149,19 +150,36 @@ def op_effect(
     )
 
 
-def difference(episodes: Sequence[EpisodeSums], outcome: str, confidence: float = CONFIDENCE) -> Interval:
-    """The op's weighted mean less NOOP's, with the cluster jackknife's interval.
+def difference(episodes: Sequence[EpisodeSums], outcome: str) -> Interval:
+    """The op's weighted mean less NOOP's, with the cluster jackknife's 95 % interval.
+
+    Args:
+        episodes: their sums; both arms need a decision in at least two of them.
+        outcome: ``accuracy`` or ``loss``.
+    """
+    return _jackknife(episodes, outcome).interval(CONFIDENCE)
+
+
+class _Estimate(NamedTuple):
+    """A difference, its standard error, and the degrees of freedom behind that."""
+
+    value: float
+    error: float
+    degrees: float
+
+    def interval(self, confidence: float) -> Interval:
+        half = float(stdtrit(self.degrees, (1 + confidence) / 2)) * self.error
+        return Interval(self.value, self.value - half, self.value + half)
+
+
+def _jackknife(episodes: Sequence[EpisodeSums], outcome: str) -> _Estimate:
+    """The op's weighted mean less NOOP's, by the cluster jackknife.
 
     With d_g the difference without episode g less the difference, and G episodes, the variance is
     (G - 1) / G sum d_g^2 (B. Efron, The Jackknife, the Bootstrap and Other Resampling Plans, 1982). The
     degrees of freedom match the first two moments of that sum to a chi-squared's (F. E. Satterthwaite,
     Biometrics Bulletin 2 (1946), 110-114), both taken from the d_g:
     2 (sum d_g^2)^2 / (sum d_g^4 - (sum d_g^2)^2 / G), at least 1 and at most G - 1.
-
-    Args:
-        episodes: their sums; both arms need a decision in at least two of them.
-        outcome: ``accuracy`` or ``loss``.
-        confidence: of the interval.
     """
     names = (f"{outcome}_op", "w_op", f"{outcome}_noop", "w_noop")
     sums = np.array([[getattr(episode, name) for name in names] for episode in episodes], dtype=np.float64)
@@ -173,14 +191,14 @@ def difference(episodes: Sequence[EpisodeSums], outcome: str, confidence: float 
     most = len(episodes) - 1
     spread = (squares**2).sum() - square**2 / len(episodes)
     degrees = np.clip(2 * square**2 / spread, 1, most) if spread > 0 else most
-    half = stdtrit(degrees, (1 + confidence) / 2) * np.sqrt(most / len(episodes) * square)
-    return Interval(float(value), float(value - half), float(value + half))
+    error = np.sqrt(most / len(episodes) * square)
+    return _Estimate(float(value), float(error), float(degrees))
 
 
 def _side(interval: Interval) -> int:
     """+1 where the interval lies above 0, -1 below, 0 where it holds 0."""
-    if interval.low is None or interval.high is None:
-        return 0
+    assert interval.low is not None
+    assert interval.high is not None
     return int(interval.low > 0) - int(interval.high < 0)
 
 

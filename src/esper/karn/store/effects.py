@@ -20,7 +20,7 @@ from esper.karn.diagnosis.op_effect import (
 from esper.karn.store import effects_sql as sql
 from esper.karn.store.copies import ONE_OF_MANY
 from esper.karn.store.database import Snapshot, Store
-from esper.karn.store.places import refuse_place
+from esper.karn.store.places import check_places
 from esper.leyline.thresholds import BASELINE_WARM_QUERY, BASELINE_WARM_VERDICT
 
 
@@ -47,7 +47,9 @@ def op_answer(
     """
     name = store.check_run(run_dir)
     with store.snapshot() as now:
-        _check_places(now, name, env_id, slot_id)
+        if env_id is not None or slot_id is not None:
+            places = now.select(sql.PLACES, [name]).rows
+            check_places(now, name, env_id, slot_id, places, lambda: f"run {name}")
         facts = now.select(sql.FACTS, [name, env_id, op_name, slot_id]).dicts()[0]
         groups = _groups(now, name, env_id, slot_id, horizon)
         effects = [
@@ -179,15 +181,3 @@ def _naive(now: Snapshot, where: list[Any]) -> NaiveEffect:
         accuracy_advantage=row[f"accuracy{early}"],
         baseline_at_least=BASELINE_WARM_QUERY if early else BASELINE_WARM_VERDICT,
     )
-
-
-def _check_places(now: Snapshot, run_dir: str, env_id: int | None, slot_id: str | None) -> None:
-    if env_id is None and slot_id is None:
-        return
-    places = now.select(sql.PLACES, [run_dir]).rows
-    for what, wanted, known in (
-        ("environment", env_id, {place[0] for place in places}),
-        ("slot", slot_id, {place[1] for place in places}),
-    ):
-        if wanted is not None and wanted not in known:
-            refuse_place(now, run_dir, f"run {run_dir}", what, wanted, known)

@@ -26,7 +26,7 @@ from esper.karn.store import evidence_sql as sql
 from esper.karn.store.copies import copies_note
 from esper.karn.store.database import Snapshot, Store
 from esper.karn.store.effects import told_effects
-from esper.karn.store.places import refuse_place
+from esper.karn.store.places import check_places
 from esper.karn.store.ranks import quiet_ranks, ranks_text
 from esper.karn.store.runs import RunInfo
 from esper.karn.textout import counted
@@ -100,12 +100,8 @@ def _named(now: Snapshot, run_dir: str) -> str:
 def _chosen(
     now: Snapshot, run_dir: str, verdicts: list[SlotVerdict], env_id: int | None, slot_id: str | None
 ) -> list[SlotVerdict]:
-    for what, wanted, known in (
-        ("environment", env_id, {v.env_id for v in verdicts}),
-        ("slot", slot_id, {v.slot_id for v in verdicts}),
-    ):
-        if wanted is not None and wanted not in known:
-            refuse_place(now, run_dir, _named(now, run_dir), what, wanted, known)
+    places = ((verdict.env_id, verdict.slot_id) for verdict in verdicts)
+    check_places(now, run_dir, env_id, slot_id, places, lambda: _named(now, run_dir))
     chosen = [
         v
         for v in verdicts

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from esper.karn.store.database import Snapshot
 from esper.leyline.errors import NotFoundError, unknown_name
@@ -20,24 +20,34 @@ _MENTIONED = {
 """Where a run speaks of one, besides its internal ops."""
 
 
-def refuse_place(
-    now: Snapshot, run_dir: str, named: str, what: str, wanted: Any, known: Collection[Any]
-) -> NoReturn:
-    """Say why there is nothing to tell of an environment or a slot.
+def check_places(
+    now: Snapshot,
+    run_dir: str,
+    env_id: int | None,
+    slot_id: str | None,
+    known: Iterable[Sequence[Any]],
+    named: Callable[[], str],
+) -> None:
+    """Say why there is nothing to tell of an environment or a slot that has no internal op.
 
     Args:
         now: the tables.
         run_dir: the run.
-        named: the run, as the error calls it.
-        what: ``environment`` or ``slot``.
-        wanted: the one that was asked for.
-        known: those with an internal op.
+        env_id: the environment that was asked for, if one was.
+        slot_id: the slot likewise.
+        known: environment and slot of everything with an internal op.
+        named: gives the run as the error calls it.
 
     Raises:
-        NotFoundError: always.
+        NotFoundError: if the run has no internal op there; names the nearest where it never speaks of it.
     """
-    if wanted in {name for (name,) in now.select(_MENTIONED[what], [run_dir]).rows}:
-        raise NotFoundError(
-            f"{what} {wanted} of {named} has no internal op (GROW or SHRINK), so nothing to judge"
-        )
-    raise unknown_name(f"{what} in {named}:", str(wanted), sorted(str(name) for name in known))
+    places = list(known)
+    for column, (what, wanted) in enumerate((("environment", env_id), ("slot", slot_id))):
+        names = {place[column] for place in places}
+        if wanted is None or wanted in names:
+            continue
+        if wanted in {name for (name,) in now.select(_MENTIONED[what], [run_dir]).rows}:
+            raise NotFoundError(
+                f"{what} {wanted} of {named()} has no internal op (GROW or SHRINK), so nothing to judge"
+            )
+        raise unknown_name(f"{what} in {named()}:", str(wanted), sorted(map(str, names)))
