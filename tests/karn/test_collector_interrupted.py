@@ -8,7 +8,7 @@ from support import read_events, run_python
 
 EVENTS = 5000
 
-# On a slow disk; Ctrl-C is pressed while closing waits for it.
+# On a disk that takes nothing until Ctrl-C was heard as often as it is pressed, and is slow then.
 _SCRIPT = """
 import os, signal, sys, threading, time
 from esper.karn.collector import TelemetryCollector
@@ -18,11 +18,15 @@ from esper.leyline import EpochCompletedPayload, TelemetryEventType
 n_events, presses, then = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 
 
+released = threading.Event()
+
+
 class SlowDisk:
     def __getattr__(self, name):
         return getattr(os, name)
 
     def write(self, fd, data):
+        released.wait()
         time.sleep(0.8)
         return os.write(fd, data)
 
@@ -50,6 +54,7 @@ for _ in range(presses):
         collector.close()
     except KeyboardInterrupt:
         heard += 1
+released.set()
 if then == "close":
     collector.close()
     emit(n_events)
